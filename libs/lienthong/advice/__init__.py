@@ -1,0 +1,24 @@
+"""The one catalogue of error reasons and what a clerk does next about each; one file a service."""
+
+from __future__ import annotations
+
+from lienthong.advice import common, registry, reporting, routing, signing, storage
+from lienthong.advice.entry import Advice
+
+__all__ = ["ADVICE", "Advice", "merge"]
+
+
+def merge(*parts: dict[str, Advice]) -> dict[str, Advice]:
+    """Put the parts together; a reason in two of them would mean two different things."""
+    merged: dict[str, Advice] = {}
+    for part in parts:
+        doubles = merged.keys() & part.keys()
+        if doubles:
+            raise ValueError(f"advice given twice: {sorted(doubles)}")
+        merged.update(part)
+    return merged
+
+
+ADVICE: dict[str, Advice] = merge(
+    common.ADVICE, registry.ADVICE, signing.ADVICE, storage.ADVICE, routing.ADVICE, reporting.ADVICE
+)

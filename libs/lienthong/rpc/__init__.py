@@ -1,0 +1,1 @@
+"""gRPC plumbing, once: server, client, errors, identity and access."""
