@@ -1,0 +1,1 @@
+"""The registry: the directory of organizations and nodes, and the registers with their numbers."""

@@ -1,0 +1,63 @@
+"""Page sizes and page tokens: tokens are opaque to callers and checked when they come back. Pure."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Final
+from uuid import UUID
+
+from lienthong.errors import InvalidArgument
+
+DEFAULT_PAGE: Final = 100
+LARGEST_PAGE: Final = 1_000
+_MAX_TOKEN: Final = 200
+
+
+def page_size(asked: int) -> int:
+    """How many to give: 0 means the default, too many mean the most."""
+    if asked < 0:
+        raise InvalidArgument("PAGE_SIZE_INVALID", "page_size is negative", field="page_size")
+    return min(asked or DEFAULT_PAGE, LARGEST_PAGE)
+
+
+def token_of(place: str) -> str:
+    """The token of a place in a list."""
+    return base64.urlsafe_b64encode(place.encode()).decode()
+
+
+def place_of(token: str) -> str:
+    """The place that a token names; empty for the start."""
+    try:
+        if len(token) <= _MAX_TOKEN:
+            place = base64.b64decode(token, altchars=b"-_", validate=True).decode("ascii")
+            if place.isprintable():
+                return place
+    except (binascii.Error, ValueError):
+        pass
+    raise _invalid()
+
+
+def entry_token(number: int, entry_id: UUID) -> str:
+    """The token behind one line of a register."""
+    return token_of(f"{number} {entry_id}")
+
+
+def entry_place(token: str) -> tuple[int, UUID]:
+    """Number and entry behind which the page starts."""
+    if not token:
+        return 0, UUID(int=0)
+    number, _, entry_id = place_of(token).partition(" ")
+    try:
+        place = int(number), UUID(entry_id)
+    except ValueError:
+        raise _invalid() from None
+    if not 0 < place[0] < 2**31:
+        raise _invalid()
+    return place
+
+
+def _invalid() -> InvalidArgument:
+    return InvalidArgument(
+        "PAGE_TOKEN_INVALID", "page_token is not one that a page ended with", field="page_token"
+    )
