@@ -1,0 +1,291 @@
+"""Rows of deliveries, of how they are handled, and of the receipts that came back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from lienthong.db import Queries, Record, Transaction
+from lienthong.errors import NotFound
+from lienthong.events import AFTER, HORIZON, SETTLED, Cursor
+from lienthong.types.v1 import document_pb2
+
+from services.routing.domain import Status
+
+# The tables that are read by cursor, and the column that says whose a row is.
+_OWNERS: Final = {"delivery": "recipient", "receipt": "organization"}
+
+
+@dataclass(frozen=True, slots=True)
+class NewDelivery:
+    """A recipient's copy of an envelope, as it arrives."""
+
+    delivery_id: UUID
+    envelope_id: UUID
+    recipient: str
+    sender: str
+    document: bytes
+    verdicts: tuple[bytes, ...]
+    traceparent: str
+    arrive_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Handling:
+    """One status that a recipient reported: an intent until its receipt is made."""
+
+    handling_id: UUID
+    delivery_id: UUID
+    status: Status
+    sequence: int
+    previous: Status
+    actor: str
+    reason: str
+    own_number: int
+    act_time: datetime
+    traceparent: str
+    receipt: bytes | None = None
+    failure: str = ""
+
+
+async def known_recipients(queries: Queries, envelope_ids: Sequence[UUID]) -> set[tuple[UUID, str]]:
+    """Which (envelope, recipient) were delivered before: nobody gets an envelope twice (R2)."""
+    rows = await queries.fetch(
+        "SELECT envelope_id, recipient FROM delivery WHERE envelope_id = ANY($1)", list(envelope_ids)
+    )
+    return {(row["envelope_id"], row["recipient"]) for row in rows}
+
+
+async def insert_deliveries(tx: Transaction, deliveries: Sequence[NewDelivery]) -> None:
+    """Deliver all; UniqueViolation where another worker delivered one of them: roll back and look again."""
+    ordered = sorted(deliveries, key=lambda d: d.delivery_id)
+    await tx.execute(
+        "INSERT INTO delivery (delivery_id, envelope_id, recipient, sender, document, verdicts, status,"
+        " sequence, traceparent, arrive_time) SELECT delivery_id, envelope_id, recipient, sender, document,"
+        " ARRAY(SELECT decode(v, 'hex') FROM unnest(string_to_array(verdicts, ',')) WITH ORDINALITY"
+        " AS a(v, place) ORDER BY place), $9, 1, traceparent, arrive_time"
+        " FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::bytea[], $6::text[], $7::text[],"
+        " $8::timestamptz[])"
+        " AS new(delivery_id, envelope_id, recipient, sender, document, verdicts, traceparent, arrive_time)",
+        [d.delivery_id for d in ordered],
+        [d.envelope_id for d in ordered],
+        [d.recipient for d in ordered],
+        [d.sender for d in ordered],
+        [d.document for d in ordered],
+        [",".join(verdict.hex() for verdict in d.verdicts) for d in ordered],
+        [d.traceparent for d in ordered],
+        [d.arrive_time for d in ordered],
+        str(Status.ARRIVED),
+    )
+
+
+async def get(queries: Queries, delivery_id: UUID, *, lock: bool = False) -> Record:
+    """One delivery; NotFound("DELIVERY_UNKNOWN")."""
+    one = "SELECT * FROM delivery WHERE delivery_id = $1"
+    row = await queries.fetchrow(f"{one} FOR UPDATE" if lock else one, delivery_id)
+    if row is None:
+        raise NotFound("DELIVERY_UNKNOWN", "no such delivery", field="delivery_id", delivery_id=delivery_id)
+    return row
+
+
+async def list_after(
+    queries: Queries, table: str, owner: str, after: Cursor, limit: int
+) -> tuple[list[Record], Cursor]:
+    """Settled rows of an inbox or of a list of receipts behind a cursor, and the next cursor (R7)."""
+    column = _OWNERS[table]
+    rows = await queries.fetch(
+        f"SELECT {HORIZON} AS horizon, page.* FROM (SELECT 1) AS one LEFT JOIN"  # noqa: S608  (constants)
+        f" (SELECT *, xid::text AS xid_text FROM {table} WHERE {AFTER} AND {SETTLED} AND {column} = $4"
+        f" ORDER BY {table}.xid, {table}.seq LIMIT $3) AS page ON true ORDER BY page.xid, page.seq",
+        str(after.xid),
+        after.seq,
+        limit,
+        owner,
+    )
+    found = [row for row in rows if row["seq"] is not None]
+    if len(found) == limit:
+        return found, cursor_of(found[-1])
+    return found, max(after, Cursor(int(rows[0]["horizon"]), 0))
+
+
+async def unsettled(queries: Queries, table: str, owner: str, after: Cursor) -> bool:
+    """Whether rows behind the cursor are committed that nobody may read yet."""
+    column = _OWNERS[table]
+    found: bool = await queries.fetchval(
+        f"SELECT EXISTS (SELECT FROM {table} WHERE {AFTER} AND {column} = $3)",  # noqa: S608  (constants)
+        str(after.xid),
+        after.seq,
+        owner,
+    )
+    return found
+
+
+def cursor_of(row: Record) -> Cursor:
+    """The cursor just behind a row that `list_after` gave."""
+    return Cursor(int(row["xid_text"]), row["seq"])
+
+
+async def mark_fetched(tx: Transaction, organization: str, delivery_ids: Sequence[UUID]) -> list[UUID]:
+    """Confirm; returns those that are the organization's."""
+    rows = await tx.fetch(
+        "UPDATE delivery SET fetch_time = coalesce(fetch_time, now()) WHERE delivery_id IN"
+        " (SELECT delivery_id FROM delivery WHERE recipient = $1 AND delivery_id = ANY($2)"
+        " ORDER BY delivery_id FOR UPDATE) RETURNING delivery_id",
+        organization,
+        list(delivery_ids),
+    )
+    return [row["delivery_id"] for row in rows]
+
+
+async def insert_handling(tx: Transaction, handling: Handling) -> None:
+    """Make the intent durable: the delivery stands at its new status from here on."""
+    await tx.execute(
+        "INSERT INTO handling (handling_id, delivery_id, status, sequence, previous, actor, reason,"
+        " own_number, act_time, traceparent) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        handling.handling_id,
+        handling.delivery_id,
+        str(handling.status),
+        handling.sequence,
+        str(handling.previous),
+        handling.actor,
+        handling.reason,
+        handling.own_number,
+        handling.act_time,
+        handling.traceparent,
+    )
+    await tx.execute(
+        "UPDATE delivery SET status = $2, sequence = $3 WHERE delivery_id = $1",
+        handling.delivery_id,
+        str(handling.status),
+        handling.sequence,
+    )
+
+
+async def get_handling(queries: Queries, handling_id: UUID) -> Handling:
+    """One handling."""
+    row = await queries.fetchrow("SELECT * FROM handling WHERE handling_id = $1", handling_id)
+    if row is None:
+        raise NotFound("DELIVERY_UNKNOWN", "no such handling", handling_id=handling_id)
+    return _handling(row)
+
+
+async def handling_of_status(queries: Queries, delivery_id: UUID, status: Status) -> Handling | None:
+    """The handling by which a delivery reached a status, if it did."""
+    row = await queries.fetchrow(
+        "SELECT * FROM handling WHERE delivery_id = $1 AND status = $2 AND failure = ''"
+        " ORDER BY sequence DESC LIMIT 1",
+        delivery_id,
+        str(status),
+    )
+    return _handling(row) if row else None
+
+
+async def finish_handling(tx: Transaction, handling_id: UUID, receipt: bytes, arrival_number: int) -> bool:
+    """The receipt is made; False when another worker made it first."""
+    tag = await tx.execute(
+        "UPDATE handling SET receipt = $2 WHERE handling_id = $1 AND receipt IS NULL AND failure = ''",
+        handling_id,
+        receipt,
+    )
+    if tag == "UPDATE 1" and arrival_number:
+        await tx.execute(
+            "UPDATE delivery SET arrival_number = $2 WHERE delivery_id ="
+            " (SELECT delivery_id FROM handling WHERE handling_id = $1)",
+            handling_id,
+            arrival_number,
+        )
+    return tag == "UPDATE 1"
+
+
+async def fail_handling(tx: Transaction, handling: Handling, failure: str) -> None:
+    """The intent cannot be done: the delivery stands where it stood; its sequence number stays used."""
+    tag = await tx.execute(
+        "UPDATE handling SET failure = $2 WHERE handling_id = $1 AND receipt IS NULL AND failure = ''",
+        handling.handling_id,
+        failure,
+    )
+    if tag == "UPDATE 1":
+        await tx.execute(
+            "UPDATE delivery SET status = $2 WHERE delivery_id = $1 AND sequence = $3",
+            handling.delivery_id,
+            str(handling.previous),
+            handling.sequence,
+        )
+
+
+def _handling(row: Record) -> Handling:
+    return Handling(
+        handling_id=row["handling_id"],
+        delivery_id=row["delivery_id"],
+        status=Status(row["status"]),
+        sequence=row["sequence"],
+        previous=Status(row["previous"]),
+        actor=row["actor"],
+        reason=row["reason"],
+        own_number=row["own_number"],
+        act_time=row["act_time"],
+        traceparent=row["traceparent"],
+        receipt=row["receipt"],
+        failure=row["failure"],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedReceipt:
+    """A receipt that reached the node of the sender, with the envelope that proves it."""
+
+    receipt: document_pb2.Receipt
+    organization: str
+    proof_id: UUID
+
+
+async def insert_receipts(tx: Transaction, receipts: Sequence[ReceivedReceipt]) -> set[str]:
+    """Keep receipts; returns the ids of those that were new."""
+    ordered = sorted(receipts, key=lambda r: r.receipt.receipt_id)
+    rows = await tx.fetch(
+        "INSERT INTO receipt (receipt_id, organization, envelope_id, payload, proof_id)"
+        " SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::bytea[], $5::uuid[])"
+        " ON CONFLICT DO NOTHING RETURNING receipt_id",
+        [UUID(r.receipt.receipt_id) for r in ordered],
+        [r.organization for r in ordered],
+        [UUID(r.receipt.envelope_id) for r in ordered],
+        [r.receipt.SerializeToString() for r in ordered],
+        [r.proof_id for r in ordered],
+    )
+    return {str(row["receipt_id"]) for row in rows}
+
+
+async def apply_receipts(tx: Transaction, receipts: Sequence[document_pb2.Receipt]) -> None:
+    """What the sender knows moves forward by the recipient's own sequence, never back, and never by clocks.
+
+    The first transport outcome stands: DELIVERED and NOT_DELIVERED exclude each other (R3).
+    """
+    for receipt in sorted(receipts, key=lambda r: (r.envelope_id, r.recipient, r.sequence)):
+        await tx.execute(
+            "UPDATE recipient SET outcome = CASE WHEN outcome = 0 THEN $3 ELSE outcome END,"
+            " status = CASE WHEN $4 > sequence AND $5 <> '' THEN $5 ELSE status END,"
+            " reason = CASE WHEN $4 > sequence AND $6 <> '' THEN $6 ELSE reason END,"
+            " arrival_number = CASE WHEN $7 > 0 THEN $7 ELSE arrival_number END,"
+            " sequence = greatest(sequence, $4)"
+            " WHERE envelope_id = $1 AND organization = $2",
+            UUID(receipt.envelope_id),
+            receipt.recipient,
+            int(receipt.outcome),
+            receipt.sequence,
+            receipt.status,
+            receipt.reason,
+            receipt.arrival_number,
+        )
+
+
+async def senders_of(queries: Queries, envelope_ids: Sequence[UUID]) -> Mapping[tuple[UUID, str], str]:
+    """The organization of this node that sent each envelope to each recipient, for those that it did send."""
+    rows = await queries.fetch(
+        "SELECT r.envelope_id, r.organization, e.sender FROM recipient r JOIN envelope e USING (envelope_id)"
+        " WHERE r.envelope_id = ANY($1)",
+        list(envelope_ids),
+    )
+    return {(row["envelope_id"], row["organization"]): row["sender"] for row in rows}

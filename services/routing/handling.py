@@ -1,0 +1,266 @@
+"""How recipients handle deliveries: a status is a durable intent, then a receipt signed by the organization.
+
+ReportStatus commits the intent; a worker takes the arrival number (for 03), signs the receipt and commits
+it with the transfer to the sender. Killed in between, the worker goes on: the number's request id follows
+from the delivery, so that one delivery has one arrival number.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Final
+from uuid import UUID
+
+from lienthong import queue
+from lienthong.clock import Clock
+from lienthong.db import Database, Record, Transaction
+from lienthong.errors import (
+    AlreadyExists,
+    DomainError,
+    FailedPrecondition,
+    InvalidArgument,
+    PermissionDenied,
+    Unavailable,
+)
+from lienthong.events import NewEvent, append
+from lienthong.idempotency import recall, record
+from lienthong.ids import IdFactory, parse_id, sub_id
+from lienthong.queue import Claim, Item, Wakeups
+from lienthong.registry.v1 import register_pb2
+from lienthong.routing.v1 import inbox_pb2, queue_pb2
+from lienthong.rpc.identity import Caller
+from lienthong.telemetry import current_traceparent, span_from
+from lienthong.times import to_timestamp
+from lienthong.types.v1 import document_pb2
+
+from services.routing import delivery_store as store
+from services.routing.delivery_store import Handling
+from services.routing.dispatch import Dispatch
+from services.routing.domain import (
+    STATUS_REASON_LETTERS,
+    Document,
+    Status,
+    check_status,
+    parse_status,
+    printed_code,
+    priority,
+)
+from services.routing.receipts import ReceiptMaker
+from services.routing.submission import EVENT, Checkpoint, no_checkpoint
+
+if TYPE_CHECKING:
+    from lienthong.registry.v1.register_pb2_grpc import RegisterServiceAsyncStub
+
+HANDLING: Final = "handling"
+_WAIT_SECONDS: Final = 20.0
+
+
+class HandlingDesk:
+    """Takes statuses from recipients and sends receipts to senders."""
+
+    def __init__(
+        self,
+        db: Database,
+        registers: RegisterServiceAsyncStub,
+        dispatch: Dispatch,
+        maker: ReceiptMaker,
+        wakeups: Wakeups,
+        clock: Clock,
+        new_id: IdFactory,
+        checkpoint: Checkpoint = no_checkpoint,
+    ) -> None:
+        self._db = db
+        self._registers = registers
+        self._dispatch = dispatch
+        self._maker = maker
+        self._wakeups = wakeups
+        self._clock = clock
+        self._new_id = new_id
+        self._checkpoint = checkpoint
+
+    async def report(self, request: inbox_pb2.ReportStatusRequest, caller: Caller) -> document_pb2.Receipt:
+        """Commit the intent, then wait for its receipt."""
+        request_id = parse_id(request.request_id, "request_id")
+        delivery_id = parse_id(request.delivery_id, "delivery_id")
+        status = parse_status(request.status)
+        _check_words(request, status)
+        async with self._db.transaction() as tx:
+            answer = await recall(tx, caller.organization, request_id, _hash(request))
+            if answer is None:
+                handling_id = await self._intend(tx, request, caller, delivery_id, status)
+                await record(tx, caller.organization, request_id, handling_id.bytes)
+            else:
+                handling_id = UUID(bytes=answer)
+        return await self._wait(handling_id)
+
+    async def _intend(
+        self,
+        tx: Transaction,
+        request: inbox_pb2.ReportStatusRequest,
+        caller: Caller,
+        delivery_id: UUID,
+        status: Status,
+    ) -> UUID:
+        delivery = await store.get(tx, delivery_id, lock=True)
+        if delivery["recipient"] != caller.organization:
+            raise PermissionDenied(
+                "DELIVERY_FOREIGN", "the delivery is another organization's", field="delivery_id"
+            )
+        current = Status(delivery["status"])
+        if status == current:
+            # The same status again under another id: late or repeated, so idempotent.
+            known = await store.handling_of_status(tx, delivery_id, status)
+            if known is not None:
+                return known.handling_id
+        check_status(current, status)
+        handling = Handling(
+            handling_id=self._new_id(),
+            delivery_id=delivery_id,
+            status=status,
+            sequence=delivery["sequence"] + 1,
+            previous=current,
+            actor=request.actor or caller.name,
+            reason=request.reason,
+            own_number=request.own_arrival_number,
+            act_time=self._clock.now(),
+            traceparent=current_traceparent(),
+        )
+        await store.insert_handling(tx, handling)
+        urgency = priority(Document.FromString(delivery["document"]).urgency)
+        work = Item(
+            handling.handling_id,
+            HANDLING,
+            handling.handling_id.bytes,
+            priority=urgency,
+            traceparent=handling.traceparent,
+        )
+        await queue.put(tx, [work], self._wakeups)
+        return handling.handling_id
+
+    async def _wait(self, handling_id: UUID) -> document_pb2.Receipt:
+        name = f"handling/{handling_id}"
+        deadline = self._clock.monotonic() + _WAIT_SECONDS
+        while True:
+            seen = self._wakeups.generation(name)
+            handling = await store.get_handling(self._db, handling_id)
+            if handling.receipt is not None:
+                return document_pb2.Receipt.FromString(handling.receipt)
+            if handling.failure:
+                raise _failure(handling)
+            left = deadline - self._clock.monotonic()
+            if left <= 0:
+                raise Unavailable(
+                    "STATUS_PENDING",
+                    "the status is recorded, its receipt is still being made",
+                    retry_after=2.0,
+                )
+            await self._wakeups.wait(name, seen, min(left, 0.5))
+
+    async def work(self, claim: Claim) -> None:
+        """Work of the handling queue: number, receipt, one commit."""
+        handling = await store.get_handling(self._db, UUID(bytes=claim.payload))
+        delivery = await store.get(self._db, handling.delivery_id)
+        try:
+            with span_from(handling.traceparent, f"report status {handling.status}"):
+                await self._checkpoint("handling.before")
+                arrival = await self._number(handling, delivery)
+                await self._checkpoint("handling.numbered")
+                await self._commit(claim, handling, delivery, arrival)
+        except (AlreadyExists, InvalidArgument, FailedPrecondition) as error:
+            async with self._db.transaction() as tx:
+                await queue.finish(tx, [claim])
+                await store.fail_handling(tx, handling, error.reason)
+        await self._checkpoint("handling.after")
+        self._wakeups.notify(f"handling/{handling.handling_id}")
+
+    async def _number(self, handling: Handling, delivery: Record) -> register_pb2.RecordedArrival:
+        """Acceptance takes the arrival number; other statuses take none."""
+        if handling.status is not Status.ACCEPTED:
+            return register_pb2.RecordedArrival()
+        document = Document.FromString(delivery["document"])
+        arrival = register_pb2.Arrival(
+            request_id=str(sub_id(delivery["delivery_id"], "arrival")),
+            organization=delivery["recipient"],
+            envelope_id=str(delivery["envelope_id"]),
+            own_number=handling.own_number,
+            description=register_pb2.Description(
+                document_id=document.document_id,
+                type_name=document.type_name,
+                subject=document.subject,
+                signer=document.signer_name,
+                author=document.organization,
+                code=printed_code(document.number, document.notation),
+                issued_date=document.issued_date,
+            ),
+        )
+        request = register_pb2.RecordArrivalsRequest(arrivals=[arrival])
+        return (await self._registers.RecordArrivals(request)).arrivals[0]
+
+    async def _commit(
+        self, claim: Claim, handling: Handling, delivery: Record, arrival: register_pb2.RecordedArrival
+    ) -> None:
+        document = Document.FromString(delivery["document"])
+        receipt = self._maker.receipt(
+            delivery["envelope_id"],
+            document.document_id,
+            delivery["recipient"],
+            handling.status,
+            handling.sequence,
+        )
+        receipt.act_time.CopyFrom(to_timestamp(handling.act_time))
+        receipt.actor = handling.actor
+        receipt.reason = handling.reason
+        receipt.arrival_number = arrival.number
+        receipt.arrival_date = arrival.arrival_date
+        parcels = await self._maker.parcels(
+            {delivery["sender"]: [receipt]}, organization=delivery["recipient"], urgency=document.urgency
+        )
+        await self._checkpoint("handling.signed")
+        async with self._db.transaction() as tx:
+            await queue.finish(tx, [claim])
+            if await store.finish_handling(
+                tx, handling.handling_id, receipt.SerializeToString(), arrival.number
+            ):
+                await self._dispatch.commit(tx, parcels)
+                await append(tx, [self._event(handling, receipt)])
+                self._wakeups.notify_after(tx, EVENT)
+
+    def _event(self, handling: Handling, receipt: document_pb2.Receipt) -> NewEvent:
+        event = queue_pb2.HandledEvent(delivery_id=str(handling.delivery_id), receipt=receipt)
+        return NewEvent(
+            self._new_id(),
+            "routing.handled",
+            str(handling.delivery_id),
+            event.SerializeToString(),
+            handling.traceparent,
+        )
+
+
+def _check_words(request: inbox_pb2.ReportStatusRequest, status: Status) -> None:
+    if status is Status.REFUSED and not request.reason.strip():
+        raise InvalidArgument("REASON_MISSING", "a refusal states its reason", field="reason")
+    for field, text, limit in (
+        ("reason", request.reason, STATUS_REASON_LETTERS),
+        ("actor", request.actor, 100),
+    ):
+        if len(text) > limit:
+            raise InvalidArgument(
+                "FIELD_TOO_LONG", f"{field} has at most {limit} characters", field=field, limit=limit
+            )
+    if request.own_arrival_number < 0:
+        raise InvalidArgument("NUMBER_INVALID", "a number counts from 1", field="own_arrival_number")
+
+
+def _failure(handling: Handling) -> DomainError:
+    if handling.failure == "NUMBER_TAKEN":
+        return AlreadyExists(
+            "NUMBER_TAKEN", "the arrival number is used for another document", field="own_arrival_number"
+        )
+    return FailedPrecondition(handling.failure, "the status could not be recorded")
+
+
+def _hash(request: inbox_pb2.ReportStatusRequest) -> bytes:
+    content = inbox_pb2.ReportStatusRequest()
+    content.CopyFrom(request)
+    content.request_id = ""
+    return hashlib.sha256(content.SerializeToString(deterministic=True)).digest()

@@ -1,0 +1,322 @@
+"""One link, seen from one side: both sides run the same session over one stream, whoever dialled.
+
+The forwarder claims transfers only for the neighbour whose stream this session holds (R4), so that a
+neighbour that is away costs no attempts. What is in flight keeps its lease; when the stream breaks it is
+given back untried, and the neighbour answers repeats with its first answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+from uuid import UUID
+
+from lienthong import backoff, queue
+from lienthong.clock import Clock
+from lienthong.db import Database
+from lienthong.errors import DomainError, FailedPrecondition, InvalidArgument, Unavailable
+from lienthong.ids import sub_id
+from lienthong.queue import Claim, Item, Wakeups
+from lienthong.routing.v1 import link_pb2
+from lienthong.storage.v1 import storage_pb2
+from lienthong.telemetry import span_from
+from lienthong.times import to_timestamp
+from lienthong.types.v1 import document_pb2, envelope_pb2, grant_pb2
+
+from services.routing import transfer_store
+from services.routing.custody import MAX_BYTES, MAX_TRANSFERS, Custody, Outcome
+from services.routing.dispatch import large
+from services.routing.transfer_store import (
+    REJECTION,
+    RELEASE,
+    TRANSFER,
+    Envelope,
+    Transfer,
+    TransferState,
+)
+
+if TYPE_CHECKING:
+    from lienthong.storage.v1.storage_pb2_grpc import ReplicationServiceAsyncStub
+
+_log: Final = logging.getLogger("lienthong.routing.link")
+
+VERSIONS: Final = (1,)
+_HELLO_SECONDS: Final = 10.0
+_BEAT_SECONDS: Final = 10.0
+_SILENCE_SECONDS: Final = 35.0
+_LEASE_SECONDS: Final = 30.0
+_OFFERS_IN_FLIGHT: Final = 4
+_OFFERS_TAKEN: Final = 4
+_REPLICATE_SECONDS: Final = 1800.0
+_RETRY_SECONDS: Final = 2.0
+
+Write = Callable[[link_pb2.LinkFrame], Awaitable[None]]
+_FINAL: Final = {
+    Outcome.TRANSFER_OUTCOME_ACCEPTED: TransferState.TRANSFER_STATE_ACCEPTED,
+    Outcome.TRANSFER_OUTCOME_REJECTED: TransferState.TRANSFER_STATE_REJECTED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LinkDesk:
+    """What every session of a node shares."""
+
+    node: str
+    instance_id: str
+    db: Database
+    wakeups: Wakeups
+    custody: Custody
+    replication: ReplicationServiceAsyncStub
+    clock: Clock
+    connected: set[str]
+
+
+class LinkEnded(Exception):  # noqa: N818 - not a failure
+    """The stream ended in good order: everything the session still does is cancelled."""
+
+
+class LinkSession:
+    """One side of one open link. `run` ends with the stream, by a goodbye, or by an error."""
+
+    def __init__(self, desk: LinkDesk, peer: str, *, dials: bool, write: Write) -> None:
+        self._desk = desk
+        self._peer = peer
+        self._dials = dials
+        self._write = write
+        self._writing = asyncio.Lock()
+        self._in_flight: dict[UUID, Claim] = {}
+        self._window = asyncio.Semaphore(_OFFERS_IN_FLIGHT * MAX_TRANSFERS)
+        self._taking = asyncio.Semaphore(_OFFERS_TAKEN)
+        self._heard = desk.clock.monotonic()
+
+    async def run(self, frames: AsyncIterator[link_pb2.LinkFrame]) -> None:
+        """Exchange frames until the other side ends. Whatever is in flight then is given back."""
+        await self._send(link_pb2.LinkFrame(hello=self._hello()))
+        async with asyncio.timeout(_HELLO_SECONDS):
+            await self._greet(await anext(frames, link_pb2.LinkFrame()))
+        self._desk.connected.add(self._peer)
+        _log.info("link is up", extra={"peer": self._peer, "dials": self._dials})
+        try:
+            async with asyncio.TaskGroup() as group:
+                for loop in (self._forward, self._renew, self._beat):
+                    group.create_task(loop())
+                await self._read(frames, group)
+                raise LinkEnded
+        except* LinkEnded:
+            pass
+        finally:
+            self._desk.connected.discard(self._peer)
+            _log.info("link is down", extra={"peer": self._peer})
+            await asyncio.shield(self._give_back())
+
+    def _hello(self) -> link_pb2.Hello:
+        return link_pb2.Hello(
+            versions=VERSIONS,
+            node=self._desk.node,
+            instance_id=self._desk.instance_id,
+            epoch=1,
+            max_transfers=MAX_TRANSFERS,
+            max_bytes=MAX_BYTES,
+        )
+
+    async def _greet(self, frame: link_pb2.LinkFrame) -> None:
+        hello = frame.hello
+        if frame.WhichOneof("frame") != "hello" or hello.node != self._peer:
+            raise InvalidArgument(
+                "HELLO_MISSING", "the first frame must be the hello of the node that dialled"
+            )
+        if not set(VERSIONS) & set(hello.versions):
+            raise FailedPrecondition(
+                "LINK_VERSION",
+                "the sides have no version of the link in common",
+                versions=list(hello.versions),
+            )
+        # A sign of life ends the back-off (promise 4).
+        await backoff.alive(self._desk.db, self._peer)
+
+    async def _read(self, frames: AsyncIterator[link_pb2.LinkFrame], group: asyncio.TaskGroup) -> None:
+        async for frame in frames:
+            self._heard = self._desk.clock.monotonic()
+            match frame.WhichOneof("frame"):
+                case "offer":
+                    # Bounded: past it the neighbour's frames wait in the transport.
+                    await self._taking.acquire()
+                    group.create_task(self._take(frame.offer))
+                case "answer":
+                    await self._answered(frame.answer.answers, group)
+                case "goodbye":
+                    _log.info("goodbye", extra={"peer": self._peer, "reason": frame.goodbye.reason})
+                    return
+
+    async def _take(self, offer: link_pb2.Offer) -> None:
+        async def answering(answers: list[link_pb2.TransferAnswer]) -> None:
+            if answers:
+                await self._send(link_pb2.LinkFrame(answer=link_pb2.Answer(answers=answers)))
+
+        try:
+            await self._desk.custody.take(self._peer, offer, dials=self._dials, answering=answering)
+        except DomainError as error:
+            # Ours to mend (database, storage, signing): nothing was committed, so the neighbour keeps it.
+            _log.warning("offer deferred", extra={"peer": self._peer, "reason": error.reason})
+            await answering(
+                [
+                    link_pb2.TransferAnswer(
+                        transfer_id=transfer.transfer_id,
+                        outcome=Outcome.TRANSFER_OUTCOME_DEFERRED,
+                        reason=error.reason,
+                    )
+                    for transfer in offer.transfers
+                ]
+            )
+        finally:
+            self._taking.release()
+
+    async def _forward(self) -> None:
+        """Claim and offer, most urgent first, as long as the window has room."""
+        desk = self._desk
+        while True:
+            seen = desk.wakeups.generation(TRANSFER)
+            for _ in range(MAX_TRANSFERS):
+                await self._window.acquire()
+            claims = await queue.claim(
+                desk.db,
+                TRANSFER,
+                destinations=[self._peer],
+                limit=MAX_TRANSFERS,
+                lease_seconds=_LEASE_SECONDS,
+            )
+            for _ in range(MAX_TRANSFERS - len(claims)):
+                self._window.release()
+            if claims:
+                await self._offer(claims)
+            else:
+                await desk.wakeups.wait(TRANSFER, seen, 1.0)
+
+    async def _offer(self, claims: Sequence[Claim]) -> None:
+        self._in_flight.update((claim.id, claim) for claim in claims)
+        loaded = await transfer_store.load_transfers(self._desk.db, [claim.id for claim in claims])
+        batch = link_pb2.Offer()
+        size = 0
+        for claim in claims:
+            message = self._message(*loaded[claim.id])
+            length = message.ByteSize()
+            if batch.transfers and size + length > MAX_BYTES:
+                await self._send_offer(batch)
+                batch, size = link_pb2.Offer(), 0
+            batch.transfers.append(message)
+            size += length
+        await self._send_offer(batch)
+
+    async def _send_offer(self, offer: link_pb2.Offer) -> None:
+        # Before the bytes leave: silence after this point is UNCONFIRMED and never expiry (R3).
+        await transfer_store.mark_offered(self._desk.db, [UUID(t.transfer_id) for t in offer.transfers])
+        await self._send(link_pb2.LinkFrame(offer=offer))
+
+    def _message(self, transfer: Transfer, envelope: Envelope) -> link_pb2.Transfer:
+        message = link_pb2.Transfer(
+            transfer_id=str(transfer.transfer_id),
+            envelope=envelope_pb2.SignedEnvelope.FromString(envelope.signed),
+            recipients=transfer.recipients,
+            hops=[document_pb2.HopFact.FromString(hop) for hop in transfer.hops],
+            blobs=[link_pb2.InlineBlob(sha256=d, content=c) for d, c in envelope.blobs.items()],
+        )
+        message.hops[-1].out_time.CopyFrom(to_timestamp(self._desk.clock.now()))
+        with span_from(transfer.traceparent, f"offer to {self._peer}") as span:
+            span.set_attribute("lienthong.transfer", message.transfer_id)
+            message.traceparent = transfer.traceparent
+        if envelope.is_held and not self._dials:
+            digests = sorted({a.sha256 for a in large(envelope.payload().document)})
+            message.grant.CopyFrom(
+                self._desk.custody.grant(
+                    grant_pb2.GRANT_PURPOSE_PULL, digests, self._peer, message.transfer_id
+                )
+            )
+        return message
+
+    async def _answered(self, answers: Sequence[link_pb2.TransferAnswer], group: asyncio.TaskGroup) -> None:
+        final: dict[UUID, tuple[int, str]] = {}
+        for answer in answers:
+            transfer_id = UUID(answer.transfer_id)
+            claim = self._in_flight.get(transfer_id)
+            if claim is None:
+                continue  # answered before, or never offered here
+            if answer.outcome in _FINAL:
+                final[transfer_id] = (_FINAL[answer.outcome], answer.reason[:200])
+            elif answer.outcome == Outcome.TRANSFER_OUTCOME_WANTED and self._dials:
+                group.create_task(self._push(claim, answer))
+            else:
+                await queue.retry(self._desk.db, claim, _RETRY_SECONDS, answer.reason)
+                self._landed([transfer_id])
+        if final:
+            await self._settle(final)
+
+    async def _settle(self, final: dict[UUID, tuple[int, str]]) -> None:
+        """Custody has passed, or was refused for good: one transaction for a batch of answers."""
+        rejected = [i for i, (state, _) in final.items() if state == TransferState.TRANSFER_STATE_REJECTED]
+        async with self._desk.db.transaction() as tx:
+            # A lease lost meanwhile changes nothing: the neighbour's answer is the truth, and whoever
+            # claimed the item since will hear the same answer.
+            await queue.complete(tx, [self._in_flight[i] for i in final])
+            await transfer_store.settle(tx, final)
+            work = [Item(sub_id(i, REJECTION), REJECTION, i.bytes) for i in rejected]
+            for envelope_id in await transfer_store.passed_on(tx, list(final), self._desk.node):
+                work.append(Item(sub_id(envelope_id, RELEASE), RELEASE, envelope_id.bytes))
+            if work:
+                await queue.put(tx, work, self._desk.wakeups)
+        self._landed(list(final))
+
+    async def _push(self, claim: Claim, answer: link_pb2.TransferAnswer) -> None:
+        """Bring the neighbour the attachments it lacks, then offer again at once."""
+        try:
+            with span_from(claim.traceparent, f"push attachments to {self._peer}"):
+                await self._desk.replication.Replicate(
+                    storage_pb2.ReplicateRequest(
+                        peer_node=self._peer,
+                        direction=storage_pb2.REPLICATION_DIRECTION_PUSH,
+                        digests=answer.wanted,
+                        grant=answer.grant,
+                    ),
+                    timeout=_REPLICATE_SECONDS,
+                )
+            await queue.release(self._desk.db, [claim])
+        except DomainError as error:
+            _log.warning("push failed", extra={"peer": self._peer, "reason": error.reason})
+            await queue.retry(self._desk.db, claim, _RETRY_SECONDS, str(error))
+        self._landed([claim.id])
+        self._desk.wakeups.notify(TRANSFER)
+
+    def _landed(self, transfer_ids: Sequence[UUID]) -> None:
+        for transfer_id in transfer_ids:
+            if self._in_flight.pop(transfer_id, None) is not None:
+                self._window.release()
+
+    async def _renew(self) -> None:
+        while True:
+            await asyncio.sleep(_LEASE_SECONDS / 3)
+            if self._in_flight:
+                claims = list(self._in_flight.values())
+                await queue.renew(self._desk.db, claims, _LEASE_SECONDS)
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(_BEAT_SECONDS)
+            if self._desk.clock.monotonic() - self._heard > _SILENCE_SECONDS:
+                raise Unavailable("LINK_SILENT", "the neighbour has been silent for too long")
+            await self._send(link_pb2.LinkFrame(heartbeat=link_pb2.Heartbeat()))
+
+    async def _send(self, frame: link_pb2.LinkFrame) -> None:
+        async with self._writing:
+            await self._write(frame)
+
+    async def _give_back(self) -> None:
+        """Offered and unanswered: to be offered again as soon as the neighbour is back."""
+        claims = list(self._in_flight.values())
+        self._in_flight.clear()
+        if claims:
+            try:
+                await queue.release(self._desk.db, claims)
+            except DomainError as error:
+                _log.warning("left to their leases", extra={"peer": self._peer, "reason": error.reason})

@@ -1,0 +1,340 @@
+"""The submission workflow (design R1): a durable intent, then steps that finish without the client.
+
+RECEIVED -> NUMBERED -> SEALED -> STAMPED -> ISSUED, or ABANDONED. Each step calls others first, with ids
+that follow from the submission, and then commits its outcome if nobody else did. Killed anywhere, the queue
+item's lease runs out and the next worker goes on from the committed state.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Final
+from uuid import UUID
+
+from lienthong import queue
+from lienthong.clock import Clock
+from lienthong.db import Database, Transaction
+from lienthong.errors import DomainError
+from lienthong.events import NewEvent, append
+from lienthong.ids import IdFactory, sub_id
+from lienthong.queue import Claim, Item, Wakeups
+from lienthong.registry.v1 import register_pb2
+from lienthong.routing.v1 import queue_pb2
+from lienthong.signing.v1 import signing_pb2
+from lienthong.telemetry import current_traceparent, span_from
+from lienthong.times import to_timestamp
+from lienthong.types.v1 import document_pb2
+
+from services.routing import submission_store as store
+from services.routing.attachments import Attachments, StoredFile
+from services.routing.dispatch import Dispatch, keep, small
+from services.routing.domain import (
+    FORMAT_VERSION,
+    Attachment,
+    Document,
+    State,
+    printed_code,
+    priority,
+)
+from services.routing.judgement import is_final
+from services.routing.seals import Seals
+from services.routing.submission_store import Submission
+
+if TYPE_CHECKING:
+    from lienthong.registry.v1.register_pb2_grpc import RegisterServiceAsyncStub
+
+_log: Final = logging.getLogger("lienthong.routing.submission")
+
+SUBMISSION: Final = "submission"
+ISSUE: Final = "register.issue"
+VOID: Final = "register.void"
+EVENT: Final = "event"
+
+Checkpoint = Callable[[str], Awaitable[None]]
+
+
+async def no_checkpoint(_step: str) -> None:
+    """Production: nothing happens between two steps."""
+
+
+class SubmissionWorkflow:
+    """Takes submissions from RECEIVED to ISSUED."""
+
+    def __init__(
+        self,
+        node: str,
+        db: Database,
+        registers: RegisterServiceAsyncStub,
+        attachments: Attachments,
+        seals: Seals,
+        dispatch: Dispatch,
+        wakeups: Wakeups,
+        clock: Clock,
+        new_id: IdFactory,
+        checkpoint: Checkpoint = no_checkpoint,
+    ) -> None:
+        self._node = node
+        self._db = db
+        self._registers = registers
+        self._attachments = attachments
+        self._seals = seals
+        self._dispatch = dispatch
+        self._wakeups = wakeups
+        self._clock = clock
+        self._new_id = new_id
+        self._checkpoint = checkpoint
+        self._steps = {
+            State.SUBMISSION_STATE_RECEIVED: self._number,
+            State.SUBMISSION_STATE_NUMBERED: self._seal,
+            State.SUBMISSION_STATE_SEALED: self._stamp,
+            State.SUBMISSION_STATE_STAMPED: self._issue,
+        }
+
+    async def advance(self, claim: Claim) -> None:
+        """Work of the submission queue: every step that is left. Raises to be tried again later."""
+        submission_id = UUID(bytes=claim.payload)
+        while True:
+            submission = await store.get(self._db, submission_id)
+            step = self._steps.get(State.ValueType(submission.state))
+            if step is None:
+                return
+            name = State.Name(State.ValueType(submission.state)).removeprefix("SUBMISSION_STATE_").lower()
+            await self._checkpoint(f"submission.{name}.before")
+            try:
+                with span_from(submission.traceparent, f"submission after {name}"):
+                    await step(submission)
+            except DomainError as error:
+                if not is_final(error):
+                    raise
+                await self._abandon(submission, error)
+            await self._checkpoint(f"submission.{name}.after")
+            self._wakeups.notify(f"submission/{submission_id}")
+
+    async def _number(self, submission: Submission) -> None:
+        """Take number and date. They are frozen from here on, also over New Year."""
+        if submission.is_external:
+            issue = register_pb2.Issue(
+                request_id=str(_entry_id(submission)),
+                external=register_pb2.ExternalEntry(
+                    organization=submission.organization,
+                    series=submission.series,
+                    number=submission.number,
+                    notation=submission.notation,
+                    issued_date=submission.issued_date,
+                ),
+                description=describe(submission.document, submission.recipients),
+            )
+            await self._registers.IssueEntries(register_pb2.IssueEntriesRequest(issues=[issue]))
+            number, day = submission.number, submission.issued_date
+        else:
+            request = register_pb2.ReserveNumbersRequest(
+                reservations=[
+                    register_pb2.Reservation(
+                        request_id=str(_entry_id(submission)),
+                        organization=submission.organization,
+                        series=submission.series,
+                        notation=submission.notation,
+                        description=describe(submission.document, submission.recipients),
+                    )
+                ]
+            )
+            reserved = (await self._registers.ReserveNumbers(request)).numbers[0]
+            number, day = reserved.number, reserved.issued_date
+        await self._checkpoint("submission.number.taken")
+        document = _copy(submission.document, number=number, notation=submission.notation, issued_date=day)
+        state = State.SUBMISSION_STATE_STAMPED if submission.is_external else State.SUBMISSION_STATE_NUMBERED
+        async with self._db.transaction() as tx:
+            await store.advance(tx, submission, state, document=document, number=number, issued_date=day)
+
+    async def _seal(self, submission: Submission) -> None:
+        """Fill and seal MAIN, sign the others; only what is persisted here ever leaves."""
+        document = _copy(submission.document)
+        for attachment in document.attachments:
+            is_main = attachment.role == document_pb2.ATTACHMENT_ROLE_MAIN
+            purpose = signing_pb2.SIGNING_PURPOSE_SEAL if is_main else signing_pb2.SIGNING_PURPOSE_ANNEX
+            header = signing_pb2.SignDocumentHeader(
+                purpose=purpose,
+                organization=submission.organization,
+                document_id=document.document_id,
+                media_type=attachment.media_type,
+                number=submission.number,
+                notation=submission.notation,
+                issued_date=submission.issued_date,
+                clerk=submission.caller,
+            )
+            _put(attachment, await self._attachments.sign(attachment.sha256, header, submission.organization))
+        await self._persist(submission, State.SUBMISSION_STATE_SEALED, document)
+
+    async def _stamp(self, submission: Submission) -> None:
+        """Timestamp every seal. The authority may take minutes; nothing waits for it but this document."""
+        document = _copy(submission.document)
+        for attachment in document.attachments:
+            stamped = await self._attachments.stamp(
+                attachment.sha256, attachment.media_type, submission.organization
+            )
+            _put(attachment, stamped)
+        await self._persist(submission, State.SUBMISSION_STATE_STAMPED, document)
+
+    async def _persist(self, submission: Submission, state: int, document: Document) -> None:
+        step = State.Name(State.ValueType(state)).removeprefix("SUBMISSION_STATE_").lower()
+        await self._checkpoint(f"submission.{step}.stored")
+        # Held before the row says so (R5); outputs of a loser of the race fall to the collector.
+        await self._attachments.require(_holder(submission), [a.sha256 for a in document.attachments])
+        async with self._db.transaction() as tx:
+            await store.advance(tx, submission, state, document=document)
+
+    async def _issue(self, submission: Submission) -> None:
+        """Sign the envelope; one commit of envelope, transfers and event, then the register follows."""
+        with span_from(current_traceparent(), "issue") as span:
+            issue_time = self._clock.now()
+            envelope_id = self._new_id()
+            payload = document_pb2.EnvelopePayload(
+                format_version=FORMAT_VERSION,
+                envelope_id=str(envelope_id),
+                organization=submission.organization,
+                create_time=to_timestamp(issue_time),
+                expire_time=to_timestamp(submission.expire_time),
+                urgency=submission.document.urgency,
+                recipients=[
+                    document_pb2.Recipient(organization=code) for code in sorted(submission.recipients)
+                ],
+                document=submission.document,
+            )
+            [signed] = await self._seals.sign([payload])
+            blobs = {a.sha256: await self._attachments.read(a.sha256) for a in small(submission.document)}
+            hop = document_pb2.HopFact(
+                node=self._node,
+                in_time=to_timestamp(issue_time),
+                span_id=format(span.get_span_context().span_id, "016x"),
+            )
+            parcel = await self._dispatch.parcel(
+                keep(signed, payload, blobs),
+                sorted(submission.recipients),
+                [hop],
+                traceparent=current_traceparent() or submission.traceparent,
+            )
+            await self._checkpoint("submission.issue.signed")
+            async with self._db.transaction() as tx:
+                if await store.mark_issued(tx, submission, envelope_id, issue_time):
+                    await self._dispatch.commit(tx, [parcel])
+                    await store.insert_recipients(tx, envelope_id, submission.recipients)
+                    await self._tell(tx, submission, payload)
+
+    async def _tell(
+        self, tx: Transaction, submission: Submission, payload: document_pb2.EnvelopePayload
+    ) -> None:
+        event = queue_pb2.IssuedEvent(
+            document=submission.document,
+            envelope_id=payload.envelope_id,
+            recipients=sorted(submission.recipients),
+            submit_time=to_timestamp(submission.create_time),
+            issue_time=payload.create_time,
+        )
+        await append(
+            tx,
+            [
+                NewEvent(
+                    self._new_id(),
+                    "routing.issued",
+                    submission.document.document_id,
+                    event.SerializeToString(),
+                    submission.traceparent,
+                )
+            ],
+        )
+        self._wakeups.notify_after(tx, EVENT)
+        if not submission.is_external:
+            work = _register_work(submission, ISSUE)
+            await queue.put(tx, [work], self._wakeups)
+
+    async def _abandon(self, submission: Submission, error: DomainError) -> None:
+        """Only routing gives up: the reason is committed first, then the number becomes void (R1)."""
+        _log.warning(
+            "submission abandoned",
+            extra={"submission": str(submission.submission_id), "reason": error.reason},
+        )
+        async with self._db.transaction() as tx:
+            if await store.mark_abandoned(tx, submission, error.reason) and not submission.is_external:
+                await queue.put(tx, [_register_work(submission, VOID)], self._wakeups)
+
+    async def mark_register(self, claim: Claim) -> None:
+        """Outbox work: the register entry of an issued document."""
+        submission = await store.get(self._db, UUID(bytes=claim.payload))
+        issue = register_pb2.Issue(
+            request_id=str(sub_id(submission.submission_id, "issue")),
+            entry_id=str(_entry_id(submission)),
+            description=describe(submission.document, submission.recipients),
+        )
+        with span_from(submission.traceparent, "mark the register entry issued"):
+            await self._registers.IssueEntries(register_pb2.IssueEntriesRequest(issues=[issue]))
+
+    async def void_register(self, claim: Claim) -> None:
+        """Outbox work: the number of an abandoned document, if one was taken."""
+        submission = await store.get(self._db, UUID(bytes=claim.payload))
+        request = register_pb2.VoidEntryRequest(
+            request_id=str(sub_id(submission.submission_id, "void")),
+            entry_id=str(_entry_id(submission)),
+            reason=submission.reason,
+        )
+        try:
+            await self._registers.VoidEntry(request)
+        except DomainError as error:
+            if error.reason != "ENTRY_UNKNOWN":  # abandoned before a number was taken
+                raise
+
+
+def submission_work(submission: Submission) -> Item:
+    """The queue item that drives one submission."""
+    return Item(
+        sub_id(submission.submission_id, SUBMISSION),
+        SUBMISSION,
+        submission.submission_id.bytes,
+        priority=priority(submission.document.urgency),
+        traceparent=submission.traceparent,
+    )
+
+
+def _register_work(submission: Submission, what: str) -> Item:
+    return Item(
+        sub_id(submission.submission_id, what),
+        what,
+        submission.submission_id.bytes,
+        traceparent=submission.traceparent,
+    )
+
+
+def _entry_id(submission: Submission) -> UUID:
+    return sub_id(submission.submission_id, "number")
+
+
+def _holder(submission: Submission) -> str:
+    return f"submission/{submission.submission_id}"
+
+
+def describe(document: Document, recipients: tuple[str, ...]) -> register_pb2.Description:
+    """The columns of the register of outgoing documents (decree 30/2020, annex IV)."""
+    code = printed_code(document.number, document.notation) if document.number else ""
+    return register_pb2.Description(
+        document_id=document.document_id,
+        type_name=document.type_name,
+        subject=document.subject,
+        signer=document.signer_name,
+        recipients=sorted(recipients),
+        author=document.organization,
+        code=code,
+        issued_date=document.issued_date,
+    )
+
+
+def _copy(document: Document, **changes: object) -> Document:
+    copy = Document()
+    copy.CopyFrom(document)
+    for name, value in changes.items():
+        setattr(copy, name, value)
+    return copy
+
+
+def _put(attachment: Attachment, stored: StoredFile) -> None:
+    attachment.sha256 = stored.sha256
+    attachment.size_bytes = stored.size_bytes
