@@ -133,7 +133,7 @@ def _action(kind: str) -> generic.DictionaryObject:
 
 
 def add_indirect_form(writer: IncrementalPdfFileWriter) -> None:
-    """A form and lists of annotations behind references, as office programs write them; viewers are to redraw."""
+    """A form and annotations behind references, as office programs write them; viewers are to redraw."""
     flag = {generic.pdf_name("/NeedAppearances"): generic.BooleanObject(True)}
     form = generic.DictionaryObject(flag)
     form[generic.pdf_name("/Fields")] = writer.add_object(generic.ArrayObject())

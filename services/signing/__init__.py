@@ -1,0 +1,1 @@
+"""The signing service: keys, PDF and Office Open XML signatures, timestamps, validation."""
