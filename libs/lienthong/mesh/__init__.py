@@ -1,0 +1,15 @@
+"""A whole mesh on one machine, for demo, tests and users who try the system.
+
+with Mesh.start(Topology.four_levels(), folder) as mesh:
+    mesh.wait_ready()
+    mesh.kill("H01")
+    mesh.start_node("H01")
+"""
+
+from __future__ import annotations
+
+from lienthong.mesh.launcher import Mesh
+from lienthong.mesh.layout import Layout, NodeLayout
+from lienthong.mesh.topology import Node, Organization, Person, Topology
+
+__all__ = ["Layout", "Mesh", "Node", "NodeLayout", "Organization", "Person", "Topology"]

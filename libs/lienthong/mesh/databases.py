@@ -1,0 +1,135 @@
+"""Databases of a mesh: five a node, copied from migrated templates, on one server or on one a node."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from lienthong import migrations
+from lienthong.db import Database
+from lienthong.errors import FailedPrecondition
+from lienthong.postgres import URL_VARIABLE, EmbeddedPostgres, ExternalPostgres, Postgres
+from lienthong.settings import DatabaseSettings
+
+SERVICES: Final = ("registry", "signing", "routing", "storage")
+# One embedded server (200 connections) carries every node of a mesh: 27 a node at most, listeners included.
+POOL_SIZES: Final = {"registry": 5, "signing": 2, "routing": 8, "storage": 4, "reporting": 3}
+_CONNECTIONS_A_NODE: Final = sum(POOL_SIZES.values()) + 5
+_RESERVED_CONNECTIONS: Final = 40
+_TEMPLATES_SECONDS: Final = 120.0
+
+
+class MeshDatabases:
+    """The servers and databases of one mesh; `close` removes what it made."""
+
+    def __init__(self, mesh_id: str, servers: Mapping[str, Postgres]) -> None:
+        self._mesh_id = mesh_id
+        self._servers = dict(servers)
+        self._made: list[tuple[str, str]] = []
+
+    @classmethod
+    def start(
+        cls, mesh_id: str, nodes: Sequence[str], *, per_node: bool, environ: Mapping[str, str] = os.environ
+    ) -> MeshDatabases:
+        """Start the servers; with LIENTHONG_POSTGRES_URL that server serves all nodes."""
+        external = environ.get(URL_VARIABLE)
+        if external:
+            return cls(mesh_id, dict.fromkeys(nodes, ExternalPostgres(external)))
+        if not per_node:
+            return cls(mesh_id, dict.fromkeys(nodes, _embedded(len(nodes))))
+        started: dict[str, Postgres] = {}
+        try:
+            for node in nodes:
+                started[node] = _embedded(1)
+        except BaseException:
+            for server in started.values():
+                server.stop()
+            raise
+        return cls(mesh_id, started)
+
+    def create(self) -> None:
+        """Build the templates and copy them: afterwards every node has its five databases."""
+        _build_templates([server.url() for server in self._distinct()])
+        asyncio.run(self._create_all())
+
+    def settings(self, node: str, service: str, password_file: Path) -> dict[str, Any]:
+        """The `database` section of one service; its password goes into `password_file`, not in here."""
+        parts = urlsplit(self._servers[node].url(self.name(node, service)))
+        if parts.password is not None:
+            password_file.touch(mode=0o600)
+            password_file.write_text(unquote(parts.password) + "\n")
+        user, host = parts.username or "", parts.netloc.rpartition("@")[2]
+        section = DatabaseSettings(
+            url=urlunsplit(parts._replace(netloc=f"{user}@{host}" if user else host)),
+            password_file=password_file if parts.password is not None else None,
+            pool_size=POOL_SIZES[service],
+        )
+        return section.model_dump(mode="json", exclude_defaults=True)
+
+    def name(self, node: str, service: str) -> str:
+        """Unique among the meshes that share a server."""
+        return f"lt_{self._mesh_id}_{re.sub(r'[^a-z0-9]', '_', node.lower())}_{service}"
+
+    async def open(self, node: str, service: str) -> Database:
+        """A look into one database, for tests and inspections; the caller closes it."""
+        url = self._servers[node].url(self.name(node, service))
+        return await Database.open(DatabaseSettings(url=url, pool_size=1))
+
+    def server(self, node: str) -> Postgres:
+        """The server of a node, for fault tests that stop it."""
+        return self._servers[node]
+
+    def close(self) -> None:
+        """Stop the servers of our own; on another's drop the databases we made."""
+        external = [server for server in self._distinct() if isinstance(server, ExternalPostgres)]
+        if external and self._made:
+            asyncio.run(self._drop_all())
+        for server in self._distinct():
+            server.stop()
+
+    def _distinct(self) -> list[Postgres]:
+        return list({id(server): server for server in self._servers.values()}.values())
+
+    async def _create_all(self) -> None:
+        for node, server in self._servers.items():
+            for service in SERVICES:
+                name = self.name(node, service)
+                # One after another: a template can be copied by one session at a time.
+                if not await migrations.create_database(server.url(), name, _template(service)):
+                    raise FailedPrecondition("DATABASE_EXISTS", f"database {name} exists already", name=name)
+                self._made.append((server.url(), name))
+
+    async def _drop_all(self) -> None:
+        while self._made:
+            admin_url, name = self._made.pop()
+            await migrations.drop_database(admin_url, name)
+
+
+def _embedded(nodes: int) -> EmbeddedPostgres:
+    connections = max(200, nodes * _CONNECTIONS_A_NODE + _RESERVED_CONNECTIONS)
+    return EmbeddedPostgres.start(settings={"max_connections": str(connections)})
+
+
+def _template(service: str) -> str:
+    return f"lienthong_template_{service}"
+
+
+def _build_templates(urls: Sequence[str]) -> None:
+    """In a process of its own: migrations belong to the services, which libs do not import."""
+    built = subprocess.run(
+        [sys.executable, "-m", "services.migrate", "--templates", "-"],
+        input="\n".join(urls),  # not as arguments, where every user of the machine could read passwords
+        capture_output=True,
+        text=True,
+        timeout=_TEMPLATES_SECONDS,
+        check=False,
+    )
+    if built.returncode:
+        raise FailedPrecondition("MIGRATION_FAILED", f"no templates: {built.stderr.strip()[-800:]}")
