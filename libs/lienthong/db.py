@@ -137,8 +137,9 @@ def assert_no_transaction(what: str = "this call") -> None:
 class Database:
     """One service's database: a bounded pool of connections."""
 
-    def __init__(self, pool: asyncpg.Pool[Record], url: str) -> None:
+    def __init__(self, pool: asyncpg.Pool[Record], url: str, password: str | None) -> None:
         self._pool = pool
+        self._password = password
         self.url = url
 
     @classmethod
@@ -162,7 +163,12 @@ class Database:
                 server_settings=server_settings,
                 password=password,
             )
-        return cls(pool, settings.url)
+        return cls(pool, settings.url, password)
+
+    async def dedicated(self) -> Any:
+        """A connection outside the pool, for LISTEN; whoever asked closes it."""
+        with _translated(None):
+            return await asyncpg.connect(self.url, password=self._password, timeout=_CONNECT_SECONDS)
 
     async def close(self) -> None:
         """Wait for what is running, then close every connection."""

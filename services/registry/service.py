@@ -1,6 +1,5 @@
 """The servicers of the registry: convert in, do, convert out."""
 
-# ruff: noqa: ARG002 - gRPC hands every method a request and a context
 from __future__ import annotations
 
 from collections.abc import AsyncIterator

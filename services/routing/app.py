@@ -110,7 +110,7 @@ async def build(
     handling = HandlingDesk(database, registers, dispatch, maker, wakeups, clock, ids, checkpoint)
     custody = Custody(node.node, database, seals, attachments, replication, dispatch, grant_key, clock)
     desk = LinkDesk(node.node, str(ids()), database, wakeups, custody, replication, clock, connected=set())
-    intake = Intake(database, Judgement(directory, attachments, clock), wakeups, clock, ids)
+    intake = Intake(database, Judgement(directory, attachments, clock), attachments, wakeups, clock, ids)
 
     async def release(claim: Claim) -> None:
         await attachments.release([f"envelope/{UUID(bytes=claim.payload)}"])
@@ -174,7 +174,7 @@ async def build(
             (queue_pb2_grpc.add_QueueServiceServicer_to_server, QueueServicer(database, desk.connected)),
             (queue_pb2_grpc.add_EventServiceServicer_to_server, EventServicer(database, wakeups)),
         ],
-        background=[*(w.run for w in workers), *dialers, NotifyBridge(database.url, wakeups).run],
+        background=[*(w.run for w in workers), *dialers, NotifyBridge(database, wakeups).run],
         checks={"database": database.check_ready},
         close=[channels.close],
     )

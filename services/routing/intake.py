@@ -15,13 +15,15 @@ from lienthong.idempotency import recall, record
 from lienthong.ids import IdFactory, parse_id
 from lienthong.queue import Wakeups
 from lienthong.routing.v1 import submission_pb2
+from lienthong.rpc.deadline import detached
 from lienthong.rpc.identity import Caller
 from lienthong.telemetry import current_traceparent
 
 from services.routing import submission_store as store
+from services.routing.attachments import Attachments
 from services.routing.domain import Document, State
 from services.routing.judgement import Judgement
-from services.routing.submission import submission_work
+from services.routing.submission import holder, submission_work
 from services.routing.submission_store import Submission
 
 # How long a client is kept waiting for ISSUED; past it the answer tells how far it got.
@@ -33,10 +35,17 @@ class Intake:
     """SubmitDocument, but for reading and writing protocol messages."""
 
     def __init__(
-        self, db: Database, judgement: Judgement, wakeups: Wakeups, clock: Clock, new_id: IdFactory
+        self,
+        db: Database,
+        judgement: Judgement,
+        attachments: Attachments,
+        wakeups: Wakeups,
+        clock: Clock,
+        new_id: IdFactory,
     ) -> None:
         self._db = db
         self._judgement = judgement
+        self._attachments = attachments
         self._wakeups = wakeups
         self._clock = clock
         self._new_id = new_id
@@ -80,7 +89,8 @@ class Intake:
         key = (caller.organization, request_id, digest)
         task = self._judging.get(key)
         if task is None:
-            task = asyncio.create_task(self._take(request, caller, request_id, digest))
+            with detached():  # the work is everybody's who repeats: not bound to the first one's deadline
+                task = asyncio.create_task(self._take(request, caller, request_id, digest))
             self._judging[key] = task
             task.add_done_callback(lambda _: self._judging.pop(key, None))
         return (await asyncio.shield(task)).submission_id
@@ -100,6 +110,8 @@ class Intake:
         kind = request.WhichOneof("issue") or ""
         await self._judgement.files(document, kind, request.already_issued.number)
         submission = self._submission(request, caller, document, recipients)
+        # Held before the intent is durable (R5): an upload grant may end while the workflow waits.
+        await self._attachments.require(holder(submission), [a.sha256 for a in document.attachments])
         async with self._db.transaction() as tx:
             answer = await recall(tx, caller.organization, request_id, digest)
             if answer is not None:

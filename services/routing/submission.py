@@ -180,7 +180,7 @@ class SubmissionWorkflow:
         step = State.Name(State.ValueType(state)).removeprefix("SUBMISSION_STATE_").lower()
         await self._checkpoint(f"submission.{step}.stored")
         # Held before the row says so (R5); outputs of a loser of the race fall to the collector.
-        await self._attachments.require(_holder(submission), [a.sha256 for a in document.attachments])
+        await self._attachments.require(holder(submission), [a.sha256 for a in document.attachments])
         async with self._db.transaction() as tx:
             await store.advance(tx, submission, state, document=document)
 
@@ -308,7 +308,8 @@ def _entry_id(submission: Submission) -> UUID:
     return sub_id(submission.submission_id, "number")
 
 
-def _holder(submission: Submission) -> str:
+def holder(submission: Submission) -> str:
+    """In whose name storage holds a submission's attachments."""
     return f"submission/{submission.submission_id}"
 
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from cryptography import x509
 from lienthong import db
-from lienthong.app import App, Background
+from lienthong.app import App, Background, Close
 from lienthong.clock import Clock, SystemClock
 from lienthong.db import Database
 from lienthong.errors import FailedPrecondition, InvalidArgument, Unavailable
@@ -48,6 +48,7 @@ class _Stamping:
     authority: TimestampAuthority
     background: tuple[Background, ...]
     checks: dict[str, Check]
+    close: tuple[Close, ...]
 
 
 async def build(
@@ -93,7 +94,11 @@ async def build(
             "keys": ring.check_ready,
             **(stamping.checks if stamping else {}),
         },
-        close=[workers.close, *([remote.close] if remote else [])],
+        close=[
+            workers.close,
+            *([remote.close] if remote else []),
+            *(stamping.close if stamping else ()),
+        ],
     )
 
 
@@ -126,12 +131,13 @@ async def _stamping(settings: SigningSettings, database: Database, clock: Clock)
             )
 
     background: list[Background] = [watch.run, serials.run]
+    close: list[Close] = []
     checks: dict[str, Check] = {"clock": watch.check_ready, "timestamp-certificate": certificate_holds}
     if settings.tsa_listen:
         endpoint = TimestampEndpoint(authority, settings.tsa_listen)
         background.append(endpoint.run)
-        checks["timestamp-http"] = endpoint.check_ready
-    return _Stamping(authority, tuple(background), checks)
+        close.append(endpoint.close)
+    return _Stamping(authority, tuple(background), checks, tuple(close))
 
 
 def _authority(

@@ -73,7 +73,7 @@ class SigningService(signing_pb2_grpc.SigningServiceServicer):
     async def PrepareDocument(
         self,
         request_iterator: AsyncIterator[pb.PrepareDocumentRequest],
-        context: Context,  # noqa: ARG002
+        context: Context,
     ) -> AsyncIterator[pb.PrepareDocumentResponse]:
         messages = patient(request_iterator, self._desk.patience)
         placements = convert.placements_from_proto((await _first(messages)).header)
@@ -88,7 +88,7 @@ class SigningService(signing_pb2_grpc.SigningServiceServicer):
     async def SignDocument(
         self,
         request_iterator: AsyncIterator[pb.SignDocumentRequest],
-        context: Context,  # noqa: ARG002
+        context: Context,
     ) -> AsyncIterator[pb.SignDocumentResponse]:
         messages = patient(request_iterator, self._desk.patience)
         order = convert.order_from_proto((await _first(messages)).header)
@@ -109,7 +109,7 @@ class SigningService(signing_pb2_grpc.SigningServiceServicer):
     async def ExtendSignature(
         self,
         request_iterator: AsyncIterator[pb.ExtendSignatureRequest],
-        context: Context,  # noqa: ARG002
+        context: Context,
     ) -> AsyncIterator[pb.ExtendSignatureResponse]:
         messages = patient(request_iterator, self._desk.patience)
         kind = convert.format_from_proto((await _first(messages)).header.media_type)
@@ -124,14 +124,14 @@ class SigningService(signing_pb2_grpc.SigningServiceServicer):
     async def SignEnvelopes(
         self,
         request: pb.SignEnvelopesRequest,
-        context: Context,  # noqa: ARG002
+        context: Context,
     ) -> pb.SignEnvelopesResponse:
         return pb.SignEnvelopesResponse(envelopes=await self._envelopes.sign(request.payloads))
 
     async def ListKeys(
         self,
-        request: pb.ListKeysRequest,  # noqa: ARG002
-        context: Context,  # noqa: ARG002
+        request: pb.ListKeysRequest,
+        context: Context,
     ) -> pb.ListKeysResponse:
         caller = current_caller()
         return convert.keys_to_proto(held for held in self._ring.all() if _may_see(caller, held))
@@ -178,7 +178,7 @@ class ValidationService(signing_pb2_grpc.ValidationServiceServicer):
     async def ValidateDocument(
         self,
         request_iterator: AsyncIterator[pb.ValidateDocumentRequest],
-        context: Context,  # noqa: ARG002
+        context: Context,
     ) -> pb.ValidateDocumentResponse:
         messages = patient(request_iterator, self._desk.patience)
         declared = declared_format((await _first(messages)).header.media_type)
@@ -197,7 +197,7 @@ class TimestampService(signing_pb2_grpc.TimestampServiceServicer):
     async def CreateTimestamp(
         self,
         request: pb.CreateTimestampRequest,
-        context: Context,  # noqa: ARG002
+        context: Context,
     ) -> pb.CreateTimestampResponse:
         if self._authority is None:
             reply = rejection(Failure.SYSTEM_FAILURE, "this node runs no timestamp authority")

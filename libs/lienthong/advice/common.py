@@ -249,4 +249,60 @@ ADVICE: dict[str, Advice] = {
         "Yêu cầu có quá nhiều mục. Hãy chia thành nhiều yêu cầu nhỏ hơn.",
         "The request has too many items. Split it into smaller requests.",
     ),
+    "ATTACHMENT_FORMAT": Advice(
+        "Chỉ gửi được tệp PDF, DOCX, XLSX hoặc PPTX. Hãy chuyển đổi tệp rồi gửi lại.",
+        "Only PDF, DOCX, XLSX and PPTX files can be sent. Convert the file and send again.",
+    ),
+    "DATABASE_EXISTS": Advice(
+        "Cơ sở dữ liệu cùng tên đã có trên máy chủ. Hãy xóa nó hoặc dùng máy chủ khác.",
+        "A database of this name exists on the server. Drop it, or use another server.",
+    ),
+    "ENVELOPE_MISMATCH": Advice(
+        f"Gói tin nhận được không khớp với lượt nhận. Đừng xử lý văn bản này. {_ADMIN_VI} ngay.",
+        f"The signed envelope is not that of the delivery. Do not act on it. {_ADMIN_EN} at once.",
+    ),
+    "FILE_UNREADABLE": Advice(
+        "Không đọc được tệp. Hãy kiểm tra đường dẫn và quyền truy cập.",
+        "The file cannot be read. Check its path and permissions.",
+    ),
+    "MESH_EXISTS": Advice(
+        "Thư mục đã chứa một mạng thử nghiệm. Hãy xóa thư mục hoặc chọn thư mục khác.",
+        "The folder holds a test mesh already. Remove it or choose another.",
+    ),
+    "NODE_ENDED": Advice(
+        "Tiến trình của nút đã kết thúc; lý do ở cuối nhật ký trong thông báo. Hãy sửa rồi khởi động lại.",
+        "The node's process ended; the message quotes the end of its log. Correct the cause and start again.",
+    ),
+    "NODE_NOT_READY": Advice(
+        "Nút chưa sẵn sàng; xem nhật ký trong thông báo. Hãy chờ thêm hoặc giảm tải cho máy.",
+        "The node is not ready; the message quotes its log. Wait longer, or take load off the machine.",
+    ),
+    "NODE_RUNNING": Advice(
+        "Nút đang chạy. Hãy dừng nút trước khi khởi động lại.",
+        "The node is running. Stop it before you start it again.",
+    ),
+    "NOT_ISSUED_YET": Advice(
+        "Văn bản đang được phát hành, chưa xong. Không cần gửi lại; hãy xem lại sau ít phút.",
+        "The document is still being issued. Do not send it again; look again in a few minutes.",
+    ),
+    "PORTS_TAKEN": Advice(
+        "Máy không còn cổng mạng trống. Hãy dừng bớt chương trình rồi thử lại.",
+        "There are no free ports on this machine. Stop other programs and try again.",
+    ),
+    "TOPOLOGY_INVALID": Advice(
+        "Tệp mô tả mạng có lỗi ở chỗ nêu trong thông báo. Hãy sửa rồi chạy lại.",
+        "The topology file is wrong where the message says. Correct it and run again.",
+    ),
+    "TRACE_ID_INVALID": Advice(
+        "Mã vết gồm 32 chữ số thập lục phân viết thường. Hãy chép lại cho đúng.",
+        "A trace id is 32 lower-case hexadecimal digits. Copy it again.",
+    ),
+    "TRACE_UNKNOWN": Advice(
+        "Không thấy vết này trong các tệp đã nêu. Hãy chỉ tới thư mục dữ liệu của mọi nút.",
+        "No such trace in these files. Name the data folders of all nodes.",
+    ),
+    "DATE_INVALID": Advice(
+        "Ngày phải viết theo dạng NĂM-THÁNG-NGÀY, ví dụ 2026-03-02. Hãy sửa rồi gửi lại.",
+        "Days are written YYYY-MM-DD, such as 2026-03-02. Correct it and send again.",
+    ),
 }

@@ -245,4 +245,48 @@ ADVICE: dict[str, Advice] = {
         "Kiểm tra chữ ký quá lâu nên đã dừng. Hãy coi tệp là đáng ngờ và báo quản trị viên.",
         "Validation took too long and was stopped. Treat the file as suspect and tell the administrator.",
     ),
+    "CLOCK_UNTRUSTED": Advice(
+        "Đồng hồ máy chủ lệch nên không cấp dấu thời gian. Hãy báo quản trị viên chỉnh lại đồng hồ.",
+        "The server's clock is off, so no timestamps are given. Tell the administrator to set it right.",
+    ),
+    "FIELD_ALREADY_SIGNED": Advice(
+        "Văn bản đã có chữ ký số của cơ quan. Không đóng dấu lần thứ hai; hãy kiểm tra lại tệp.",
+        "The agency has signed this document already. It is not sealed twice; check the file.",
+    ),
+    "KEY_REFUSED": Advice(
+        "Khóa này không thuộc quyền của người yêu cầu. Lãnh đạo tự ký bằng khóa của mình; văn thư đóng dấu qua hệ thống.",
+        "The key is not the caller's to use. Leaders sign with their own key; clerks seal through the system.",
+    ),
+    "KEY_UNKNOWN": Advice(
+        "Nút này không giữ khóa ký cần dùng. Hãy kiểm tra mã cơ quan hoặc báo quản trị viên cài khóa.",
+        "This node does not hold the key. Check the organization's code, or have the administrator install it.",
+    ),
+    "NUMBER_ALREADY_FILLED": Advice(
+        "Ô số hoặc ngày đã có giá trị khác. Hãy lấy lại bản lãnh đạo vừa ký rồi đóng dấu.",
+        "Number or date hold another value already. Take the copy that the leader signed, and seal that.",
+    ),
+    "PAYLOAD_INVALID": Advice(
+        "Gói tin không đọc được. Hãy báo quản trị viên; không cần gửi lại văn bản.",
+        "The envelope cannot be read. Tell the administrator; the document need not be sent again.",
+    ),
+    "PLACEMENT_MISSING": Advice(
+        "Chưa cho biết vị trí của số, ngày hoặc chữ ký. Hãy chọn vị trí trên trang.",
+        "The place of number, date or signature is missing. Choose it on the page.",
+    ),
+    "PURPOSE_MISSING": Advice(
+        "Chưa cho biết cần chữ ký nào. Hãy chọn ký cá nhân, đóng dấu hoặc ký phụ lục.",
+        "It is not said which signature is wanted: personal, seal or annex.",
+    ),
+    "SIGNING_BUSY": Advice(
+        "Hệ thống đang ký nhiều văn bản. Hãy thử lại sau ít giây.",
+        "Many documents are being signed. Try again in a few seconds.",
+    ),
+    "TIMESTAMP_ROOM_MISSING": Advice(
+        "Chữ ký không còn chỗ cho dấu thời gian. Hãy đóng dấu lại từ bản lãnh đạo đã ký.",
+        "The signature has no room for a timestamp. Seal again from the copy that the leader signed.",
+    ),
+    "UPLOAD_STALLED": Advice(
+        "Quá lâu không nhận được dữ liệu của tệp. Hãy kiểm tra đường truyền rồi gửi lại.",
+        "No bytes of the file came for too long. Check the connection and send it again.",
+    ),
 }

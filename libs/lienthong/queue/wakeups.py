@@ -16,7 +16,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import asyncpg
-from lienthong.db import Transaction
+from lienthong.db import Database, Transaction
+from lienthong.errors import DomainError
 
 _COALESCE_SECONDS: Final = 0.005
 _RECONNECT_SECONDS: Final = 1.0
@@ -89,8 +90,8 @@ class NotifyBridge:
     is sent outside the transactions it tells of, and many are told as one.
     """
 
-    def __init__(self, url: str, wakeups: Wakeups) -> None:
-        self._url = url
+    def __init__(self, db: Database, wakeups: Wakeups) -> None:
+        self._db = db
         self._wakeups = wakeups
         self._names: set[str] = set()
         self._news = asyncio.Event()
@@ -101,12 +102,12 @@ class NotifyBridge:
         while True:
             try:
                 await self._session()
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except (DomainError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
                 _log.warning("wake-ups between processes are interrupted: %s", error)
             await asyncio.sleep(_RECONNECT_SECONDS)
 
     async def _session(self) -> None:
-        connection = await asyncpg.connect(self._url, timeout=10)
+        connection = await self._db.dedicated()
         try:
             await connection.add_listener(_CHANNEL, self._heard)
             while True:

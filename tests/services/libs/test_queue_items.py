@@ -232,7 +232,7 @@ async def test_wakeup_between_look_and_wait_is_not_missed() -> None:
 
 async def test_wakeup_reaches_another_process(db: Database) -> None:
     here, there = Wakeups(), Wakeups()
-    bridges = [queue.NotifyBridge(db.url, wakeups) for wakeups in (here, there)]
+    bridges = [queue.NotifyBridge(db, wakeups) for wakeups in (here, there)]
     running = [asyncio.create_task(bridge.run()) for bridge in bridges]
     try:
         async with asyncio.timeout(10):

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import pytest
+from lienthong.db import Database
 from lienthong.errors import AlreadyExists, FailedPrecondition, Internal, InvalidArgument, NotFound
 from lienthong.registry.v1 import register_pb2 as pb
+from lienthong.registry.v1.register_pb2_grpc import RegisterServiceStub
+from lienthong.settings import DatabaseSettings
 
+from services.registry.app import build
+from services.registry.settings import RegistrySettings
 from tests.services.registry.asking import (
+    ROUTING,
     Registry,
     check,
+    incoming,
     issue,
     new_id,
     outgoing,
@@ -19,6 +27,10 @@ from tests.services.registry.asking import (
     reserve,
     void,
 )
+from tests.support.serving import serving
+
+if TYPE_CHECKING:  # the generated module has this class only in its stubs
+    from lienthong.registry.v1.register_pb2_grpc import RegisterServiceAsyncStub
 
 OPERATOR = "operator/an"
 
@@ -140,32 +152,31 @@ async def test_one_bad_item_costs_its_call_and_nobody_else(registry: Registry) -
     assert sorted(other[0].number for other in others if isinstance(other, list)) == [1, 2]
 
 
-@pytest.mark.parametrize(
-    ("change", "reason", "field"),
-    [
-        ({"notation": "QĐ BNV"}, "NOTATION_INVALID", "notation"),
-        ({"notation": ""}, "NOTATION_INVALID", "notation"),
-        ({"notation": "SO\N{COMBINING HORN}"}, "NOTATION_INVALID", "notation"),
-        ({"notation": "A" * 31}, "NOTATION_INVALID", "notation"),
-        ({"series": "a b"}, "SERIES_INVALID", "series"),
-        ({"organization": "h01"}, "ORGANIZATION_CODE_INVALID", "organization"),
-        ({"request_id": "1"}, "ID_MALFORMED", "request_id"),
-        ({"description": pb.Description(subject="a\0b")}, "TEXT_INVALID", "description.subject"),
-        ({"description": pb.Description(subject="a" * 501)}, "TEXT_INVALID", "description.subject"),
-        (
-            {"description": pb.Description(issued_date="2026-13-01")},
-            "DATE_INVALID",
-            "description.issued_date",
-        ),
-    ],
-)
-async def test_bad_input_is_refused_by_field(
-    registry: Registry, change: dict[str, object], reason: str, field: str
-) -> None:
-    with pytest.raises(InvalidArgument) as caught:
-        await reserve(registry.register(), reservation(), reservation(**change))  # type: ignore[arg-type]
-    assert caught.value.reason == reason
-    assert caught.value.violations[0].field == f"reservations[1].{field}"
+BAD: list[tuple[dict[str, object], str, str]] = [
+    ({"notation": "QĐ BNV"}, "NOTATION_INVALID", "notation"),
+    ({"notation": ""}, "NOTATION_INVALID", "notation"),
+    ({"notation": "SO\N{COMBINING HORN}"}, "NOTATION_INVALID", "notation"),
+    ({"notation": "A" * 31}, "NOTATION_INVALID", "notation"),
+    ({"series": "a b"}, "SERIES_INVALID", "series"),
+    ({"organization": "h01"}, "ORGANIZATION_CODE_INVALID", "organization"),
+    ({"request_id": "1"}, "ID_MALFORMED", "request_id"),
+    ({"description": pb.Description(subject="a\0b")}, "TEXT_INVALID", "description.subject"),
+    ({"description": pb.Description(subject="a" * 501)}, "TEXT_INVALID", "description.subject"),
+    (
+        {"description": pb.Description(issued_date="2026-13-01")},
+        "DATE_INVALID",
+        "description.issued_date",
+    ),
+]
+
+
+async def test_bad_input_is_refused_by_field(registry: Registry) -> None:
+    for change, reason, field in BAD:
+        with pytest.raises(InvalidArgument) as caught:
+            await reserve(registry.register(), reservation(), reservation(**change))  # type: ignore[arg-type]
+        assert caught.value.reason == reason
+        assert caught.value.violations[0].field == f"reservations[1].{field}"
+    assert (await reserve(registry.register()))[0].number == 1
 
 
 async def test_a_call_has_at_most_a_thousand_items(registry: Registry) -> None:
@@ -173,3 +184,48 @@ async def test_a_call_has_at_most_a_thousand_items(registry: Registry) -> None:
     assert len(await reserve(stub, *(reservation() for _ in range(1000)))) == 1000
     with pytest.raises(InvalidArgument, match="TOO_MANY_ITEMS"):
         await reserve(stub, *(reservation() for _ in range(1001)))
+
+
+async def test_two_processes_share_the_books(registry: Registry) -> None:
+    """Both get the same requests at once, and envelopes that each wants in another book."""
+    settings = RegistrySettings(database=DatabaseSettings(url=registry.database.url))
+    database = await Database.open(settings.database)
+    app = await build(settings, database=database, clock=registry.clock)
+    async with serving([app], registry.pki.settings("H01")) as address:
+        channel = registry.pki.channel(ROUTING, "H01", address)
+        stubs = (registry.register(), RegisterServiceStub(channel))
+        items = [reservation() for _ in range(40)]
+        answers = await asyncio.gather(*(reserve(stub, item) for item in items for stub in stubs))
+
+        async def busy(stub: RegisterServiceAsyncStub) -> None:
+            for _ in range(15):  # one after the other: flushes of both meet at the book's lock all the time
+                await reserve(stub)
+
+        await asyncio.gather(*(busy(stub) for stub in stubs for _ in range(8)))
+        envelopes = [new_id() for _ in range(20)]
+
+        async def arrive(number: int, envelope: str, own_number: int) -> int:
+            item = pb.Arrival(
+                request_id=new_id(), organization="H01", envelope_id=envelope, own_number=own_number
+            )
+            try:
+                answer = await stubs[number].RecordArrivals(pb.RecordArrivalsRequest(arrivals=[item]))
+            except AlreadyExists as error:
+                return 0 if error.reason == "ENVELOPE_REGISTERED" else -1
+            return answer.arrivals[0].number
+
+        arrived = await asyncio.gather(
+            *(arrive(0, envelope, 0) for envelope in envelopes),
+            *(arrive(1, envelope, 100 + n) for n, envelope in enumerate(envelopes)),
+        )
+        await channel.close()
+    await database.close()
+    assert answers[::2] == answers[1::2]
+    assert sorted(answer[0].number for answer in answers[::2]) == list(range(1, 41))
+    ours = sorted(number for number in arrived[:20] if number < 100)
+    assert ours == list(range(1, len(ours) + 1))
+    # Where our number came first the own one is refused; where the own one came first both tell it.
+    assert all(one == other or other == 0 for one, other in zip(arrived[:20], arrived[20:], strict=True))
+    for book in (outgoing(), incoming()):
+        found = await check(registry.register(OPERATOR), book)
+        assert (list(found.missing), found.chain_intact) == ([], True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
@@ -16,7 +15,6 @@ import pytest
 import pytest_asyncio
 from lienthong.app import App
 from lienthong.db import Database
-from lienthong.errors import DomainError
 from lienthong.settings import DatabaseSettings
 from lienthong.signing.v1 import signing_pb2_grpc as stubs
 
@@ -80,28 +78,19 @@ class Site:
     def timestamp_url(self) -> str:
         return f"http://{self.settings.tsa_listen}/"
 
-    def signing(self, who: str) -> stubs.SigningServiceStub:
+    def signing(self, who: str) -> stubs.SigningServiceAsyncStub:
         return stubs.SigningServiceStub(self._channel(who))
 
-    def validation(self, who: str = ROUTING) -> stubs.ValidationServiceStub:
+    def validation(self, who: str = ROUTING) -> stubs.ValidationServiceAsyncStub:
         return stubs.ValidationServiceStub(self._channel(who))
 
-    def timestamps(self, who: str = ROUTING) -> stubs.TimestampServiceStub:
+    def timestamps(self, who: str = ROUTING) -> stubs.TimestampServiceAsyncStub:
         return stubs.TimestampServiceStub(self._channel(who))
 
     def _channel(self, who: str) -> grpc.aio.Channel:
         channel = self.pki.channel(who, NODE, self.address)
         self.stack.push_async_callback(channel.close)
         return channel
-
-
-async def ready(app: App) -> bool:
-    try:
-        for check in app.checks.values():
-            await check()
-    except DomainError:
-        return False
-    return True
 
 
 def free_port() -> int:
@@ -137,9 +126,6 @@ async def site(pki: Pki, databases: Databases, settings: SigningSettings) -> Asy
     owner = App(name="test-database", close=[database.close])
     app = await build(settings, node=node, database=database)
     async with serving([owner, app], node) as address, AsyncExitStack() as stack:
-        async with asyncio.timeout(10):  # loops start after the server
-            while not await ready(app):
-                await asyncio.sleep(0.02)
         yield Site(pki, database, settings, address, stack)
         assert list(settings.spool.iterdir()) == [], "no call leaves a file behind"
 

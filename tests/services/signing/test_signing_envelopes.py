@@ -16,9 +16,7 @@ from tests.services.signing.conftest import AGENCY, AS_CLIENT, EXPIRED, KEYLESS,
 
 
 def from_organization(code: str, number: int = 0, size: int = 0) -> bytes:
-    payload = document_pb2.EnvelopePayload(
-        format_version=1, envelope_id=f"TEST-{number}", organization=code, urgency=1
-    )
+    payload = document_pb2.EnvelopePayload(format_version=1, envelope_id=f"TEST-{number}", organization=code)
     payload.document.subject = "MẪU" + "x" * size
     return payload.SerializeToString()
 

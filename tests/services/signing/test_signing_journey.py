@@ -8,6 +8,7 @@ import asyncpg
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 from lienthong.errors import FailedPrecondition, InvalidArgument
+from lienthong.signing.v1 import signing_pb2 as pb
 from lienthong.types.v1 import document_pb2
 
 from services.signing import store
@@ -104,7 +105,7 @@ async def test_a_number_changed_after_the_seal_is_invalid(site: Site, sealed: by
 
 
 async def test_an_annex_carries_the_agencys_signature(site: Site, letter_bytes: bytes) -> None:
-    header = wire.agency(AGENCY, purpose=wire.pb.SIGNING_PURPOSE_ANNEX)
+    header = wire.agency(AGENCY, purpose=pb.SIGNING_PURPOSE_ANNEX)
     signed = await wire.signed(site.signing(ROUTING), header, letter_bytes)
     stamped = await wire.extended(site.signing(ROUTING), wire.PDF, signed)
     report = await wire.validated(site.validation(), wire.PDF, stamped)

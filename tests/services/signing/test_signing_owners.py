@@ -40,6 +40,7 @@ async def refused(call: Any) -> DomainError:
     return refusal.value
 
 
+AS_EXPIRED, AS_REVOKED = (f"org/{code}/leader/{LEADER}" for code in (EXPIRED, REVOKED))
 REFUSALS = [
     # a leader's key is that leader's alone
     (f"org/{AGENCY}/clerk/tran-thi-van-thu", wire.personal(AGENCY), PermissionDenied, "ROLE_REFUSED"),
@@ -64,8 +65,8 @@ REFUSALS = [
     (ROUTING, wire.agency("h01/.."), InvalidArgument, "ORGANIZATION_MALFORMED"),
     (ROUTING, pb.SignDocumentHeader(organization=AGENCY), InvalidArgument, "PURPOSE_MISSING"),
     # certificates that may not sign any more
-    (f"org/{EXPIRED}/leader/{LEADER}", wire.personal(EXPIRED), FailedPrecondition, "SIGNER_CERTIFICATE_EXPIRED"),
-    (f"org/{REVOKED}/leader/{LEADER}", wire.personal(REVOKED), FailedPrecondition, "SIGNER_CERTIFICATE_REVOKED"),
+    (AS_EXPIRED, wire.personal(EXPIRED), FailedPrecondition, "SIGNER_CERTIFICATE_EXPIRED"),
+    (AS_REVOKED, wire.personal(REVOKED), FailedPrecondition, "SIGNER_CERTIFICATE_REVOKED"),
     (ROUTING, wire.agency(EXPIRED), FailedPrecondition, "SIGNER_CERTIFICATE_EXPIRED"),
     (ROUTING, wire.agency(EXPIRED, purpose=ANNEX), FailedPrecondition, "SIGNER_CERTIFICATE_EXPIRED"),
 ]  # fmt: skip

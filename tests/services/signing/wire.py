@@ -16,7 +16,7 @@ DOCX = f"{_OPEN_XML}wordprocessingml.document"
 XLSX = f"{_OPEN_XML}spreadsheetml.sheet"
 PPTX = f"{_OPEN_XML}presentationml.presentation"
 DOCUMENT_ID = "0192f0c1-2345-7abc-8def-0123456789ab"
-ISSUED = {"number": 5, "notation": "CQM-TH", "issued_date": "2026-02-05"}
+ISSUED: dict[str, Any] = {"number": 5, "notation": "CQM-TH", "issued_date": "2026-02-05"}
 
 
 def placement(place: Rectangle) -> pb.Placement:
