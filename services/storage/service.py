@@ -59,7 +59,7 @@ class BlobService(storage_pb2_grpc.BlobServiceServicer):
     async def Upload(
         self,
         request_iterator: AsyncIterator[storage_pb2.UploadRequest],
-        context: Context,  # noqa: ARG002
+        context: Context,
     ) -> storage_pb2.UploadResponse:
         messages = patient(request_iterator, self._patience)
         header = await _header(messages)
@@ -76,7 +76,7 @@ class BlobService(storage_pb2_grpc.BlobServiceServicer):
     async def Download(
         self,
         request: storage_pb2.DownloadRequest,
-        context: Context,  # noqa: ARG002
+        context: Context,
     ) -> AsyncIterator[storage_pb2.DownloadResponse]:
         sha256 = check_digest(request.sha256, "sha256")
         # Before looking whether it is here: who may not have it learns nothing about it.
@@ -94,7 +94,7 @@ class BlobService(storage_pb2_grpc.BlobServiceServicer):
     async def StatBlobs(
         self,
         request: storage_pb2.StatBlobsRequest,
-        context: Context,  # noqa: ARG002
+        context: Context,
     ) -> storage_pb2.StatBlobsResponse:
         digests = convert.stat_digests(request)
         found = await store.stat(self._database, digests, request.organization, self._clock.now())
@@ -103,7 +103,7 @@ class BlobService(storage_pb2_grpc.BlobServiceServicer):
     async def PlaceHolds(
         self,
         request: storage_pb2.PlaceHoldsRequest,
-        context: Context,  # noqa: ARG002
+        context: Context,
     ) -> storage_pb2.PlaceHoldsResponse:
         holds = convert.holds_from_proto(request)
         async with self._database.transaction() as tx:
@@ -113,7 +113,7 @@ class BlobService(storage_pb2_grpc.BlobServiceServicer):
     async def ReleaseHolds(
         self,
         request: storage_pb2.ReleaseHoldsRequest,
-        context: Context,  # noqa: ARG002
+        context: Context,
     ) -> storage_pb2.ReleaseHoldsResponse:
         holders = convert.holders_from_proto(request)
         async with self._database.transaction() as tx:
