@@ -59,11 +59,6 @@ class Workspace:
                 await asyncio.to_thread(sink.write, chunk)
         return Content(sink.digest(), size)
 
-    def head(self, count: int) -> bytes:
-        """The first bytes of `source`."""
-        with self.source.open("rb") as file:
-            return file.read(count)
-
     async def result(self) -> Content:
         """What `target` holds now."""
         return await asyncio.to_thread(_measured, self.target)

@@ -254,12 +254,12 @@ ADVICE: dict[str, Advice] = {
         "The agency has signed this document already. It is not sealed twice; check the file.",
     ),
     "KEY_REFUSED": Advice(
-        "Khóa này không thuộc quyền của người yêu cầu. Lãnh đạo tự ký bằng khóa của mình; văn thư đóng dấu qua hệ thống.",
-        "The key is not the caller's to use. Leaders sign with their own key; clerks seal through the system.",
+        "Khóa này không thuộc quyền của người yêu cầu. Lãnh đạo tự ký; văn thư đóng dấu qua hệ thống.",
+        "The key is not the caller's to use. Leaders sign themselves; clerks seal through the system.",
     ),
     "KEY_UNKNOWN": Advice(
         "Nút này không giữ khóa ký cần dùng. Hãy kiểm tra mã cơ quan hoặc báo quản trị viên cài khóa.",
-        "This node does not hold the key. Check the organization's code, or have the administrator install it.",
+        "This node does not hold the key. Check the organization's code, or have the key installed.",
     ),
     "NUMBER_ALREADY_FILLED": Advice(
         "Ô số hoặc ngày đã có giá trị khác. Hãy lấy lại bản lãnh đạo vừa ký rồi đóng dấu.",

@@ -80,7 +80,7 @@ async def test_a_changed_word_is_invalid(site: Site, tmp_path: Path) -> None:
     path = tmp_path / "signed.docx"
     path.write_bytes(await wire.signed(site.signing(ROUTING), header, source))
     report = await wire.validated(site.validation(), wire.DOCX, edited(path, change).read_bytes())
-    assert (report.verdict, list(report.reasons)) == (INVALID, ["CHANGED_AFTER_SEAL"])
+    assert (report.verdict, list(report.reasons)) == (INVALID, ["CHANGED_AFTER_SIGNING"])
 
 
 async def test_content_counts_whatever_is_declared(site: Site, tmp_path: Path, letter_bytes: bytes) -> None:
