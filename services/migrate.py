@@ -18,14 +18,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
 import asyncpg
 from lienthong import migrations
 from lienthong.errors import DomainError
-from lienthong.settings import load
+from lienthong.settings import DatabaseSettings, load
 
-SERVICES: Final = ("registry", "signing", "routing", "storage")
+SERVICES: Final = ("registry", "signing", "routing", "storage", "reporting")
 
 
 def package_of(service: str) -> str:
@@ -44,7 +44,8 @@ async def migrate_node() -> None:
 
     settings = load(NodeProcess)
     for service in SERVICES:
-        await migrations.upgrade(getattr(settings, service).database.url, package_of(service))
+        database: DatabaseSettings = getattr(settings, service).database
+        await migrations.upgrade(_complete(database), package_of(service))
 
 
 async def build_templates(admin_url: str) -> None:
@@ -82,6 +83,16 @@ def _digest(package: str) -> str:
     for file in (*sorted(folder.glob("*.py")), *sorted(shared.glob("*.py")), *sorted(shared.glob("*/*.py"))):
         digest.update(file.name.encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()
+
+
+def _complete(database: DatabaseSettings) -> str:
+    """The URL with the password of its file, which the settings leave out."""
+    if database.password_file is None:
+        return database.url
+    parts = urlsplit(database.url)
+    user, _, host = parts.netloc.rpartition("@")
+    password = quote(database.password_file.read_text().strip(), safe="")
+    return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}:{password}@{host}"))
 
 
 def _beside(url: str, database: str) -> str:

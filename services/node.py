@@ -15,8 +15,11 @@ from lienthong.settings import DatabaseSettings, NodeSettings, load
 
 from services.registry import app as registry
 from services.registry.settings import RegistrySettings
+from services.reporting import app as reporting
+from services.reporting.settings import ReportingSettings
 from services.routing import app as routing
 from services.routing.settings import RoutingSettings
+from services.routing.submission import Checkpoint, no_checkpoint
 from services.signing import app as signing
 from services.signing.settings import SigningSettings
 from services.storage import app as storage
@@ -30,19 +33,23 @@ class NodeProcess(NodeSettings):
     signing: SigningSettings
     storage: StorageSettings
     routing: RoutingSettings
+    reporting: ReportingSettings
 
 
 class _Build(Protocol):
     def __call__(self, *, database: Database) -> Awaitable[App]: ...
 
 
-async def build(settings: NodeProcess) -> Sequence[App]:
-    """Build every service on its own database; the databases close last."""
+async def build(settings: NodeProcess, *, checkpoint: Checkpoint = no_checkpoint) -> Sequence[App]:
+    """Build every service on its own database; the databases close last. `checkpoint` is routing's."""
+    build_reporting = partial(reporting.build, settings.reporting, node=settings)
+    build_routing = partial(routing.build, settings.routing, node=settings, checkpoint=checkpoint)
     services: list[tuple[str, DatabaseSettings, _Build]] = [
         ("registry", settings.registry.database, partial(registry.build, settings.registry)),
         ("signing", settings.signing.database, partial(signing.build, settings.signing, node=settings)),
         ("storage", settings.storage.database, partial(storage.build, settings.storage, node=settings)),
-        ("routing", settings.routing.database, partial(routing.build, settings.routing, node=settings)),
+        ("routing", settings.routing.database, build_routing),
+        ("reporting", settings.reporting.database, build_reporting),
     ]
     databases: list[App] = []
     apps: list[App] = []

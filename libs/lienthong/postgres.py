@@ -147,7 +147,7 @@ class EmbeddedPostgres:
         return self._process.pid if self._process and self._process.poll() is None else None
 
     def stop(self) -> None:
-        """Fast shutdown: running transactions are rolled back. A temporary folder is removed."""
+        """Running transactions are rolled back. A temporary folder is removed."""
         self._halt()
         if self._temporary:
             shutil.rmtree(self._home, ignore_errors=True)
@@ -234,7 +234,8 @@ class EmbeddedPostgres:
     def _halt(self) -> None:
         process, self._process = self._process, None
         if process is not None and process.poll() is None:
-            process.send_signal(signal.SIGINT)
+            # Immediate where the data is thrown away: a last checkpoint would cost seconds on a slow disk.
+            process.send_signal(signal.SIGQUIT if self._temporary else signal.SIGINT)
             try:
                 process.wait(_STOP_SECONDS)
             except subprocess.TimeoutExpired:
@@ -306,12 +307,24 @@ def _programs(home: Path, account: Mapping[str, Any]) -> Path:
     if not (copy / "complete").exists():
         # The wheel may lie where `nobody` cannot go. Its libraries are found beside it ($ORIGIN).
         shutil.rmtree(copy, ignore_errors=True)
-        shutil.copytree(wheel / "pginstall", copy / wheel.name / "pginstall", symlinks=True)
+        _copy_tree(wheel / "pginstall", copy / wheel.name / "pginstall")
         libraries = wheel.parent / f"{wheel.name}.libs"
         if libraries.is_dir():
-            shutil.copytree(libraries, copy / libraries.name, symlinks=True)
+            _copy_tree(libraries, copy / libraries.name)
         (copy / "complete").touch()
     return copy / wheel.name / "pginstall" / "bin"
+
+
+def _copy_tree(source: Path, target: Path) -> None:
+    """Hard links where both lie on one file system: 40 MB less to write at each start."""
+    shutil.copytree(source, target, symlinks=True, copy_function=_link_or_copy)
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
 
 
 def _system_programs() -> Path:

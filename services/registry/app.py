@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from lienthong.app import App
 from lienthong.clock import Clock, SystemClock
 from lienthong.db import Database
@@ -12,7 +14,7 @@ from services.registry.directory import OrganizationDirectory
 from services.registry.organizations_file import organizations_from_file
 from services.registry.registers import Registers
 from services.registry.service import DirectoryServicer, RegisterServicer
-from services.registry.settings import RegistrySettings
+from services.registry.settings import RegistryProcess, RegistrySettings
 
 PACKAGE = "services.registry"
 
@@ -41,3 +43,10 @@ async def build(settings: RegistrySettings, *, database: Database, clock: Clock 
         checks={"database": database.check_ready},
         close=(registers.close,),
     )
+
+
+async def build_process(settings: RegistryProcess) -> Sequence[App]:
+    """The registry alone in a process."""
+    database = await Database.open(settings.registry.database, application_name="registry")
+    app = await build(settings.registry, database=database)
+    return [App(name="registry-database", close=[database.close]), app]

@@ -1,4 +1,4 @@
-"""Page sizes and page tokens: tokens are opaque to callers and checked when they come back. Pure."""
+"""Page tokens: they are opaque to callers and checked when they come back. Pure."""
 
 from __future__ import annotations
 
@@ -9,16 +9,7 @@ from uuid import UUID
 
 from lienthong.errors import InvalidArgument
 
-DEFAULT_PAGE: Final = 100
-LARGEST_PAGE: Final = 1_000
 _MAX_TOKEN: Final = 200
-
-
-def page_size(asked: int) -> int:
-    """How many to give: 0 means the default, too many mean the most."""
-    if asked < 0:
-        raise InvalidArgument("PAGE_SIZE_INVALID", "page_size is negative", field="page_size")
-    return min(asked or DEFAULT_PAGE, LARGEST_PAGE)
 
 
 def token_of(place: str) -> str:

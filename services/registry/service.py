@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from lienthong.errors import InvalidArgument, PermissionDenied
 from lienthong.ids import parse_id
+from lienthong.paging import page_size
 from lienthong.registry.v1 import directory_pb2 as dpb
 from lienthong.registry.v1 import directory_pb2_grpc, register_pb2_grpc
 from lienthong.registry.v1 import register_pb2 as rpb
@@ -41,7 +42,7 @@ class DirectoryServicer(directory_pb2_grpc.DirectoryServiceServicer):
     async def ListOrganizations(
         self, request: dpb.ListOrganizationsRequest, context: Any
     ) -> dpb.ListOrganizationsResponse:
-        size = paging.page_size(request.page_size)
+        size = page_size(request.page_size)
         page = await self._directory.page(paging.place_of(request.page_token), size + 1)
         return dpb.ListOrganizationsResponse(
             organizations=[directory_convert.organization_to_proto(one) for one in page[:size]],
@@ -96,7 +97,7 @@ class RegisterServicer(register_pb2_grpc.RegisterServiceServicer):
 
     async def ListEntries(self, request: rpb.ListEntriesRequest, context: Any) -> rpb.ListEntriesResponse:
         register = _readable(request.book)
-        size = paging.page_size(request.page_size)
+        size = page_size(request.page_size)
         number, entry_id = paging.entry_place(request.page_token)
         page = await self._registers.page(register, number, entry_id, size + 1)
         response, room = rpb.ListEntriesResponse(), _PAGE_BYTES

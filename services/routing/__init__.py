@@ -1,1 +1,1 @@
-"""Routing: submissions, envelopes, transfers, links, deliveries, receipts, inboxes. Never looks inside files."""
+"""Routing: submissions, envelopes, transfers, links, deliveries, receipts, inboxes. Never looks into files."""

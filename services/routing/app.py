@@ -109,8 +109,19 @@ async def build(
     )
     handling = HandlingDesk(database, registers, dispatch, maker, wakeups, clock, ids, checkpoint)
     custody = Custody(node.node, database, seals, attachments, replication, dispatch, grant_key, clock)
-    desk = LinkDesk(node.node, str(ids()), database, wakeups, custody, replication, clock, connected=set())
-    intake = Intake(database, Judgement(directory, attachments, clock), attachments, wakeups, clock, ids)
+    desk = LinkDesk(
+        node.node,
+        str(ids()),
+        database,
+        wakeups,
+        custody,
+        replication,
+        clock,
+        connected=set(),
+        lease_seconds=settings.lease_seconds,
+    )
+    judgement = Judgement(directory, attachments, clock, settings.max_attachment_bytes)
+    intake = Intake(database, judgement, attachments, wakeups, clock, ids)
 
     async def release(claim: Claim) -> None:
         await attachments.release([f"envelope/{UUID(bytes=claim.payload)}"])

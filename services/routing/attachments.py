@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from lienthong.errors import DataLoss, NotFound
 from lienthong.signing.v1 import signing_pb2
 from lienthong.storage.v1 import storage_pb2
+
+from services.routing.feeds import Feed
 
 if TYPE_CHECKING:
     from lienthong.signing.v1.signing_pb2_grpc import SigningServiceAsyncStub, ValidationServiceAsyncStub
@@ -19,6 +21,8 @@ _SEAL_SECONDS: Final = 120.0
 # The timestamp authority of the state answers in 2 to 131 s (measured elsewhere: domain.md 8.2).
 _STAMP_SECONDS: Final = 900.0
 _MOVE_SECONDS: Final = 600.0
+
+SignedPiece = signing_pb2.SignDocumentResponse | signing_pb2.ExtendSignatureResponse
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,9 @@ class Attachments:
             async for chunk in self._download(sha256):
                 yield signing_pb2.ValidateDocumentRequest(chunk=chunk)
 
-        response = await self._validation.ValidateDocument(requests(), timeout=_VALIDATE_SECONDS)
+        feed = Feed(requests())
+        call = self._validation.ValidateDocument(feed.requests(), timeout=_VALIDATE_SECONDS)
+        response = await feed.answer(call)
         if response.sha256 != sha256:
             raise DataLoss("DIGEST_MISMATCH", "validation read other bytes than storage keeps")
         return response
@@ -97,8 +103,9 @@ class Attachments:
             async for chunk in self._download(sha256):
                 yield signing_pb2.SignDocumentRequest(chunk=chunk)
 
-        call = self._signing.SignDocument(requests(), timeout=_SEAL_SECONDS)
-        return await self._store(organization, call)
+        feed = Feed(requests())
+        call = self._signing.SignDocument(feed.requests(), timeout=_SEAL_SECONDS)
+        return await self._store(organization, feed.answers(call))
 
     async def stamp(self, sha256: bytes, media_type: str, organization: str) -> StoredFile:
         """Put the timestamp into a sealed file; the output is durable in storage."""
@@ -109,8 +116,9 @@ class Attachments:
             async for chunk in self._download(sha256):
                 yield signing_pb2.ExtendSignatureRequest(chunk=chunk)
 
-        call = self._signing.ExtendSignature(requests(), timeout=_STAMP_SECONDS)
-        return await self._store(organization, call)
+        feed = Feed(requests())
+        call = self._signing.ExtendSignature(feed.requests(), timeout=_STAMP_SECONDS)
+        return await self._store(organization, feed.answers(call))
 
     async def read(self, sha256: bytes) -> bytes:
         """The whole of a small attachment."""
@@ -131,31 +139,20 @@ class Attachments:
         async for response in self._blobs.Download(request, timeout=_MOVE_SECONDS):
             yield response.chunk
 
-    async def _store(self, organization: str, call: Any) -> StoredFile:
+    async def _store(self, organization: str, answers: AsyncIterator[SignedPiece]) -> StoredFile:
         """Upload what a signing stream returns while it comes; checked against its closing result."""
         result: list[signing_pb2.FileResult] = []
 
         async def requests() -> AsyncIterator[storage_pb2.UploadRequest]:
             yield storage_pb2.UploadRequest(header=storage_pb2.UploadHeader(organization=organization))
-            async for response in call:
+            async for response in answers:
                 if response.WhichOneof("part") == "result":
                     result.append(response.result)
                 else:
                     yield storage_pb2.UploadRequest(chunk=response.chunk)
 
-        try:
-            stored = await self._blobs.Upload(requests(), timeout=_MOVE_SECONDS)
-        except Exception:
-            # A failure of the signing stream reaches us as a broken upload: say what really happened.
-            await _raise_of(call)
-            raise
+        feed = Feed(requests())
+        stored = await feed.answer(self._blobs.Upload(feed.requests(), timeout=_MOVE_SECONDS))
         if not result or result[0].sha256 != stored.sha256:
-            await _raise_of(call)
             raise DataLoss("DIGEST_MISMATCH", "storage keeps other bytes than signing sent")
         return StoredFile(stored.sha256, stored.size_bytes)
-
-
-async def _raise_of(call: Any) -> None:
-    """Raise what ended the stream, if it ended with an error."""
-    async for _ in call:
-        pass

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 from typing import Final
 from uuid import UUID
 
 from lienthong import queue
 from lienthong.clock import Clock
 from lienthong.db import Database, Transaction, UniqueViolation
-from lienthong.errors import AlreadyExists
+from lienthong.errors import AlreadyExists, DomainError
 from lienthong.idempotency import recall, record
 from lienthong.ids import IdFactory, parse_id
 from lienthong.queue import Wakeups
@@ -25,6 +26,8 @@ from services.routing.domain import Document, State
 from services.routing.judgement import Judgement
 from services.routing.submission import holder, submission_work
 from services.routing.submission_store import Submission
+
+_log: Final = logging.getLogger("lienthong.routing.intake")
 
 # How long a client is kept waiting for ISSUED; past it the answer tells how far it got.
 _WAIT_SECONDS: Final = 5.0
@@ -112,13 +115,33 @@ class Intake:
         submission = self._submission(request, caller, document, recipients)
         # Held before the intent is durable (R5): an upload grant may end while the workflow waits.
         await self._attachments.require(holder(submission), [a.sha256 for a in document.attachments])
+        try:
+            taken = await self._commit(submission, request_id, digest)
+        except AlreadyExists:
+            await self._release(submission)
+            raise
+        # After any other failure the commit may have happened: then the hold is needed.
+        if taken.submission_id != submission.submission_id:
+            await self._release(submission)
+        return taken
+
+    async def _commit(self, submission: Submission, request_id: UUID, digest: bytes) -> Submission:
+        """Make the intent durable, or return the one that this request made before."""
         async with self._db.transaction() as tx:
-            answer = await recall(tx, caller.organization, request_id, digest)
+            answer = await recall(tx, submission.organization, request_id, digest)
             if answer is not None:
                 return await store.get(tx, UUID(bytes=answer))
             await self._insert(tx, submission)
-            await record(tx, caller.organization, request_id, submission.submission_id.bytes)
+            await record(tx, submission.organization, request_id, submission.submission_id.bytes)
         return submission
+
+    async def _release(self, submission: Submission) -> None:
+        try:
+            await self._attachments.release([holder(submission)])
+        except DomainError as error:
+            _log.warning(
+                "a hold is left behind", extra={"holder": holder(submission), "reason": error.reason}
+            )
 
     async def _insert(self, tx: Transaction, submission: Submission) -> None:
         try:

@@ -29,7 +29,6 @@ from services.routing.attachments import Attachments
 from services.routing.directory import Directory
 from services.routing.domain import Attachment, Document
 
-MAX_ATTACHMENT_BYTES: Final = 512 * 1024 * 1024
 LIFETIME: Final = timedelta(days=30)
 MAX_LIFETIME: Final = timedelta(days=365)
 
@@ -48,10 +47,13 @@ _UNREADABLE: Final[Mapping[str, str]] = {
 class Judgement:
     """The checks of one node; each raises what a client is told."""
 
-    def __init__(self, directory: Directory, attachments: Attachments, clock: Clock) -> None:
+    def __init__(
+        self, directory: Directory, attachments: Attachments, clock: Clock, max_attachment_bytes: int
+    ) -> None:
         self._directory = directory
         self._attachments = attachments
         self._clock = clock
+        self._max_bytes = max_attachment_bytes
 
     def request(self, request: submission_pb2.SubmitDocumentRequest, caller: Caller) -> None:
         """What the request says by itself, and whether this caller may say it."""
@@ -128,7 +130,8 @@ class Judgement:
         """Uploaded by this organization, readable, unchanged, and signed as the way in demands."""
         stats = await self._attachments.stat([a.sha256 for a in document.attachments], document.organization)
         for place, attachment in enumerate(document.attachments):
-            _check_upload(attachment, stats.get(attachment.sha256), f"document.attachments[{place}]")
+            stat = stats.get(attachment.sha256)
+            _check_upload(attachment, stat, f"document.attachments[{place}]", self._max_bytes)
         reports = await asyncio.gather(
             *(self._attachments.validate(a.sha256, a.media_type) for a in document.attachments)
         )
@@ -139,7 +142,9 @@ class Judgement:
                 _check_main(report, document.organization, kind, number, field)
 
 
-def _check_upload(attachment: Attachment, stat: storage_pb2.BlobStat | None, field: str) -> None:
+def _check_upload(
+    attachment: Attachment, stat: storage_pb2.BlobStat | None, field: str, max_bytes: int
+) -> None:
     # Bytes that others uploaded look the same as bytes that nobody did: a digest is no bearer token.
     if stat is None or not stat.present or not stat.granted:
         raise NotFound(
@@ -155,12 +160,12 @@ def _check_upload(attachment: Attachment, stat: storage_pb2.BlobStat | None, fie
             field=f"{field}.size_bytes",
             size_bytes=stat.size_bytes,
         )
-    if stat.size_bytes > MAX_ATTACHMENT_BYTES:
+    if stat.size_bytes > max_bytes:
         raise ResourceExhausted(
             "ATTACHMENT_TOO_LARGE",
             "the attachment is over the limit",
             field=field,
-            limit=MAX_ATTACHMENT_BYTES,
+            limit=max_bytes,
             size_bytes=stat.size_bytes,
         )
     attachment.size_bytes = stat.size_bytes

@@ -47,7 +47,6 @@ VERSIONS: Final = (1,)
 _HELLO_SECONDS: Final = 10.0
 _BEAT_SECONDS: Final = 10.0
 _SILENCE_SECONDS: Final = 35.0
-_LEASE_SECONDS: Final = 30.0
 _OFFERS_IN_FLIGHT: Final = 4
 _OFFERS_TAKEN: Final = 4
 _REPLICATE_SECONDS: Final = 1800.0
@@ -72,6 +71,8 @@ class LinkDesk:
     replication: ReplicationServiceAsyncStub
     clock: Clock
     connected: set[str]
+    # A node that was killed offers what it had on offer again when this is over.
+    lease_seconds: float = 30.0
 
 
 class LinkEnded(Exception):  # noqa: N818 - not a failure
@@ -186,7 +187,7 @@ class LinkSession:
                 TRANSFER,
                 destinations=[self._peer],
                 limit=MAX_TRANSFERS,
-                lease_seconds=_LEASE_SECONDS,
+                lease_seconds=desk.lease_seconds,
             )
             for _ in range(MAX_TRANSFERS - len(claims)):
                 self._window.release()
@@ -295,10 +296,10 @@ class LinkSession:
 
     async def _renew(self) -> None:
         while True:
-            await asyncio.sleep(_LEASE_SECONDS / 3)
+            await asyncio.sleep(self._desk.lease_seconds / 3)
             if self._in_flight:
                 claims = list(self._in_flight.values())
-                await queue.renew(self._desk.db, claims, _LEASE_SECONDS)
+                await queue.renew(self._desk.db, claims, self._desk.lease_seconds)
 
     async def _beat(self) -> None:
         while True:

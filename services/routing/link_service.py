@@ -21,7 +21,8 @@ from services.routing.link import LinkDesk, LinkSession
 
 _log: Final = logging.getLogger("lienthong.routing.link")
 
-BACKOFF: Final = Backoff(initial=0.3, cap=30.0, jitter=0.3)
+# Only the child dials, so a parent that is back waits for its children: seconds, not minutes.
+BACKOFF: Final = Backoff(initial=0.3, cap=5.0, jitter=0.3)
 
 _Context = grpc.aio.ServicerContext[link_pb2.ExchangeRequest, link_pb2.ExchangeResponse]
 

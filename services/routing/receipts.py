@@ -172,4 +172,5 @@ def may_state(
         return bool(payload.node)
     if payload.organization:
         return payload.organization == receipt.recipient
-    return receipt.status == Status.ARRIVED and payload.node == serving_node
+    # A recipient that is unknown here is served by no node: its "" is nobody's name.
+    return receipt.status == Status.ARRIVED and bool(serving_node) and payload.node == serving_node

@@ -14,8 +14,7 @@ from typing import Protocol
 
 from lienthong.errors import InvalidArgument
 from lienthong.pki.identity import Identity, Kind
-
-VIETNAM = dt.timezone(dt.timedelta(hours=7))
+from lienthong.times import VIETNAM
 
 SEAL_DIAMETER = 102.0  # 36 mm: the seal is shown in its real size
 

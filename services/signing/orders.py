@@ -16,6 +16,7 @@ _OPEN_XML: Final = "application/vnd.openxmlformats-officedocument."
 _OPEN_XML_KINDS: Final = frozenset(
     {"wordprocessingml.document", "spreadsheetml.sheet", "presentationml.presentation"}
 )
+_OLE_MAGIC: Final = bytes.fromhex("D0CF11E0A1B11AE1")
 _PDF_HEADER_WITHIN: Final = 1024  # ISO 32000-1, annex H.3.4.1
 HEAD_BYTES: Final = _PDF_HEADER_WITHIN
 
@@ -61,8 +62,11 @@ def declared_format(media_type: str) -> Format | None:
 
 
 def actual_format(head: bytes) -> Format | None:
-    """What the first bytes are. A zip that also has a PDF header is a zip: a polyglot passes for neither."""
-    if head.startswith(b"PK\x03\x04"):
+    """What the first bytes are. A zip that also has a PDF header is a zip: a polyglot passes for neither.
+
+    A package with a password is an OLE container: its judge tells it from the binary files of before 2007.
+    """
+    if head.startswith((b"PK\x03\x04", _OLE_MAGIC)):
         return Format.OOXML
     return Format.PDF if b"%PDF-" in head[:_PDF_HEADER_WITHIN] else None
 

@@ -62,14 +62,15 @@ class Pki:
         issued = self.issued(who)
         return load_signing_key(issued.key_path, issued.chain_path)
 
-    def settings(self, node: str, service: str = "node") -> NodeSettings:
-        """The settings of a process of a node, on a free port."""
+    def settings(self, node: str, service: str = "node", **more: Any) -> NodeSettings:
+        """The settings of a process of a node, on a free port unless `listen` says which."""
         return NodeSettings(
             node=node,
             trust_domain=TRUST_DOMAIN,
             service=service,
             tls=self.tls(f"node/{node}/{service}"),
             grace=0.5,
+            **more,
         )
 
     def channel(self, who: str, node: str, address: str) -> grpc.aio.Channel:

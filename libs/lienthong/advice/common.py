@@ -74,8 +74,8 @@ ADVICE: dict[str, Advice] = {
         "The settings are wrong. Correct the keys that are named and start again.",
     ),
     "STATUS_UNKNOWN": Advice(
-        f"Bên kia trả lời không hiểu được. {_ADMIN_VI}.",
-        f"The other side's answer makes no sense. {_ADMIN_EN}.",
+        f"Mã trạng thái không dùng được. Hãy báo 02, 03, 04, 05 hoặc 06; nếu không phải do bạn nhập: {_ADMIN_VI}.",
+        f"This is no status. Report 02, 03, 04, 05 or 06; if you entered none: {_ADMIN_EN}.",
     ),
     "STREAM_CLOSED": Advice(f"Kết nối đã đóng. {_RETRY_VI}", f"The connection was closed. {_RETRY_EN}"),
     "TLS_REFUSED": Advice(

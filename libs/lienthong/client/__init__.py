@@ -10,7 +10,7 @@ Every call raises the domain errors of the server: `lienthong.errors`, with the 
 
 from __future__ import annotations
 
-from lienthong.client.agency import ANNEX, COPY, EDITABLE, MAIN, Agency
+from lienthong.client.agency import ANNEX, COPY, EDITABLE, MAIN, Agency, AlreadyIssued, IssueHere
 from lienthong.client.connection import Connection
 from lienthong.client.inbox import Fetched, Inbox
 from lienthong.client.operator import Operator
@@ -23,9 +23,11 @@ __all__ = [
     "EDITABLE",
     "MAIN",
     "Agency",
+    "AlreadyIssued",
     "Connection",
     "Fetched",
     "Inbox",
+    "IssueHere",
     "Operator",
     "Placement",
     "Placements",

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit, urlunsplit
 
@@ -18,7 +19,7 @@ from lienthong.errors import FailedPrecondition
 from lienthong.postgres import URL_VARIABLE, EmbeddedPostgres, ExternalPostgres, Postgres
 from lienthong.settings import DatabaseSettings
 
-SERVICES: Final = ("registry", "signing", "routing", "storage")
+SERVICES: Final = ("registry", "signing", "routing", "storage", "reporting")
 # One embedded server (200 connections) carries every node of a mesh: 27 a node at most, listeners included.
 POOL_SIZES: Final = {"registry": 5, "signing": 2, "routing": 8, "storage": 4, "reporting": 3}
 _CONNECTIONS_A_NODE: Final = sum(POOL_SIZES.values()) + 5
@@ -54,9 +55,9 @@ class MeshDatabases:
             raise
         return cls(mesh_id, started)
 
-    def create(self) -> None:
+    def create(self, builder: TemplateBuilder) -> None:
         """Build the templates and copy them: afterwards every node has its five databases."""
-        _build_templates([server.url() for server in self._distinct()])
+        builder.build([server.url() for server in self._distinct()])
         asyncio.run(self._create_all())
 
     def settings(self, node: str, service: str, password_file: Path) -> dict[str, Any]:
@@ -98,13 +99,15 @@ class MeshDatabases:
         return list({id(server): server for server in self._servers.values()}.values())
 
     async def _create_all(self) -> None:
+        await asyncio.gather(*(self._create_service(service) for service in SERVICES))
+
+    async def _create_service(self, service: str) -> None:
         for node, server in self._servers.items():
-            for service in SERVICES:
-                name = self.name(node, service)
-                # One after another: a template can be copied by one session at a time.
-                if not await migrations.create_database(server.url(), name, _template(service)):
-                    raise FailedPrecondition("DATABASE_EXISTS", f"database {name} exists already", name=name)
-                self._made.append((server.url(), name))
+            name = self.name(node, service)
+            # One after another: a template can be copied by one session at a time.
+            if not await migrations.create_database(server.url(), name, _template(service)):
+                raise FailedPrecondition("DATABASE_EXISTS", f"database {name} exists already", name=name)
+            self._made.append((server.url(), name))
 
     async def _drop_all(self) -> None:
         while self._made:
@@ -121,15 +124,34 @@ def _template(service: str) -> str:
     return f"lienthong_template_{service}"
 
 
-def _build_templates(urls: Sequence[str]) -> None:
-    """In a process of its own: migrations belong to the services, which libs do not import."""
-    built = subprocess.run(
-        [sys.executable, "-m", "services.migrate", "--templates", "-"],
-        input="\n".join(urls),  # not as arguments, where every user of the machine could read passwords
-        capture_output=True,
-        text=True,
-        timeout=_TEMPLATES_SECONDS,
-        check=False,
-    )
-    if built.returncode:
-        raise FailedPrecondition("MIGRATION_FAILED", f"no templates: {built.stderr.strip()[-800:]}")
+class TemplateBuilder:
+    """A process of its own: migrations belong to the services, which libs do not import.
+
+    It is started before the servers are, because importing takes it as long as the servers take to start.
+    """
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "services.migrate", "--templates", "-"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def build(self, urls: Sequence[str]) -> None:
+        """Build the templates of these servers; FailedPrecondition("MIGRATION_FAILED") with the reason."""
+        # Not as arguments, where every user of the machine could read passwords.
+        said, _ = self._process.communicate("\n".join(urls), timeout=_TEMPLATES_SECONDS)
+        if self._process.returncode:
+            raise FailedPrecondition("MIGRATION_FAILED", f"no templates: {said.strip()[-800:]}")
+
+    def __enter__(self) -> TemplateBuilder:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.communicate()

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from lienthong.clock import Clock, SystemClock
 from lienthong.errors import FailedPrecondition
-from lienthong.mesh.databases import MeshDatabases
+from lienthong.mesh.databases import MeshDatabases, TemplateBuilder
 from lienthong.mesh.health import is_serving, wait_serving
 from lienthong.mesh.keys import issue_all
 from lienthong.mesh.layout import Layout
@@ -26,7 +26,7 @@ from lienthong.mesh.processes import NodeProcesses
 from lienthong.mesh.topology import Topology
 from lienthong.settings import TlsSettings
 
-READY_SECONDS: Final = 60.0
+READY_SECONDS: Final = 90.0
 
 
 class Mesh:
@@ -158,7 +158,10 @@ def _prepare(
     environ: Mapping[str, str],
 ) -> MeshDatabases:
     """Keys (RSA takes processor time) while the databases are made (which mostly wait)."""
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="mesh-keys") as pool:
+    with (
+        ThreadPoolExecutor(max_workers=1, thread_name_prefix="mesh-keys") as pool,
+        TemplateBuilder() as templates,
+    ):
         keys = pool.submit(issue_all, topology, layout, clock)
         databases = MeshDatabases.start(
             secrets.token_hex(4),
@@ -167,6 +170,6 @@ def _prepare(
             environ=environ,
         )
         undo.callback(databases.close)
-        databases.create()
+        databases.create(templates)
         keys.result()
     return databases

@@ -18,6 +18,8 @@ Check = Callable[[], Awaitable[object]]
 
 _SERVING: Final = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING: Final = health_pb2.HealthCheckResponse.NOT_SERVING
+# While something is missing (at the start always) it is asked for often, so that nobody waits longer than it.
+_UNWELL_SECONDS: Final = 0.2
 
 
 class Health:
@@ -55,8 +57,8 @@ class Health:
     async def run(self) -> None:
         """Probe for ever."""
         while True:
-            await self.probe()
-            await self._clock.sleep(self._interval)
+            well = await self.probe()
+            await self._clock.sleep(self._interval if well else min(self._interval, _UNWELL_SECONDS))
 
     async def stop(self) -> None:
         """Say NOT_SERVING from now on: the server is going away."""

@@ -17,6 +17,7 @@ from lienthong.errors import DomainError, FailedPrecondition
 from lienthong.pki.identity import Identity
 from lienthong.pki.trust import TrustStore
 from lienthong.pki.usage import DOCUMENT_USAGES
+from lienthong.times import VIETNAM
 from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
 from pyhanko.pdf_utils.reader import PdfFileReader
 from pyhanko.sign.fields import MDPPerm, SigFieldSpec, SigSeedSubFilter
@@ -26,7 +27,6 @@ from pyhanko.sign.signers.pdf_signer import PdfSigningSession
 
 from services.signing.domain import (
     LEADER_FIELD,
-    VIETNAM,
     Appearance,
     Rectangle,
     SignatureRole,
