@@ -1,1 +1,1 @@
-"""Routing: submissions, envelopes, transfers, links, deliveries, receipts, inboxes. Never looks into files."""
+"""Routing: submissions, envelopes, transfers, links, deliveries, receipts, inboxes. It never opens files."""

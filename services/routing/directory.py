@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 # A directory changes a few times a year; a change takes effect here after so many seconds.
 _FRESH_SECONDS: Final = 10.0
 _MAX_KNOWN: Final = 50_000
-_RESOLVE_ITEMS: Final = 10_000
+# So that an answer with long names stays under the limit of a message.
+_RESOLVE_ITEMS: Final = 4_000
 
 
 class Directory:

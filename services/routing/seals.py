@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
@@ -16,12 +16,14 @@ from lienthong.pki.trust import TrustStore
 from lienthong.signing.v1 import signing_pb2
 from lienthong.types.v1 import document_pb2, envelope_pb2
 
-from services.routing.domain import FORMAT_VERSION
+from services.routing.domain import FORMAT_VERSION, check_document
 
 if TYPE_CHECKING:
     from lienthong.signing.v1.signing_pb2_grpc import SigningServiceAsyncStub
 
-_BATCH: Final = 1_000
+# An answer carries the payload and the signer's chain (1.6 KB); a message is at most 2 MiB.
+_BATCH_BYTES: Final = 1_500_000
+_CHAIN_BYTES: Final = 2_500
 _MAX_RECEIPTS: Final = 256
 
 
@@ -36,12 +38,10 @@ class Seals:
     async def sign(
         self, payloads: Sequence[document_pb2.EnvelopePayload]
     ) -> list[envelope_pb2.SignedEnvelope]:
-        """Sign each payload with the key of its sender; one call for a batch."""
+        """Sign each payload with the key of its sender, in as few calls as fit."""
         signed: list[envelope_pb2.SignedEnvelope] = []
-        for start in range(0, len(payloads), _BATCH):
-            request = signing_pb2.SignEnvelopesRequest(
-                payloads=[payload.SerializeToString() for payload in payloads[start : start + _BATCH]]
-            )
+        for batch in _batches([payload.SerializeToString() for payload in payloads]):
+            request = signing_pb2.SignEnvelopesRequest(payloads=batch)
             signed.extend((await self._signing.SignEnvelopes(request)).envelopes)
         return signed
 
@@ -60,6 +60,20 @@ class Seals:
             signer if isinstance(signer, DomainError) else _judged(signed, signer)
             for signed, signer in zip(envelopes, signers, strict=True)
         ]
+
+
+def _batches(payloads: Sequence[bytes]) -> Iterator[list[bytes]]:
+    batch: list[bytes] = []
+    room = _BATCH_BYTES
+    for payload in payloads:
+        size = len(payload) + _CHAIN_BYTES
+        if batch and size > room:
+            yield batch
+            batch, room = [], _BATCH_BYTES
+        batch.append(payload)
+        room -= size
+    if batch:
+        yield batch
 
 
 def _judged(
@@ -90,7 +104,7 @@ def check_payload(payload: document_pb2.EnvelopePayload) -> None:
         parse_id(payload.document.document_id, "document.document_id")
         if payload.document.organization != payload.organization:
             raise PermissionDenied("SENDER_MISMATCH", "the document is another organization's")
-        if payload.document.secrecy > document_pb2.SECRECY_NONE:
-            raise PermissionDenied("SECRET_REFUSED", "documents declared secret do not travel here")
+        # What a register could not take, or what may not travel, goes no further than here.
+        check_document(payload.document)
     elif kind != "receipts" or len(payload.receipts.receipts) > _MAX_RECEIPTS:
         raise InvalidArgument("PAYLOAD_INVALID", "an envelope carries a document or receipts")

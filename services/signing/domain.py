@@ -290,10 +290,14 @@ def parse_issue_statement(text: str) -> IssueMark | None:
 
 
 def role_of(identity: Identity) -> SignatureRole:
-    """Whom a certificate speaks for: its organization, a person of it, or (software, nodes) neither."""
+    """Whom a certificate speaks for: its organization, a person who may sign for it, or neither.
+
+    A clerk is neither: the clerk seals what an authorised person signed (decree 30/2020, article 32.2), so a
+    clerk's own signature must never pass for the leader's.
+    """
     if identity.kind is Kind.ORGANIZATION:
         return SignatureRole.AGENCY
-    return SignatureRole.PERSONAL if identity.kind in (Kind.LEADER, Kind.CLERK) else SignatureRole.OTHER
+    return SignatureRole.PERSONAL if identity.kind is Kind.LEADER else SignatureRole.OTHER
 
 
 def seal_over(leader: Rectangle, diameter: float = SEAL_DIAMETER) -> Rectangle:

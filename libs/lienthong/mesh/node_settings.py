@@ -16,7 +16,7 @@ from lienthong.mesh.topology import Topology
 # Gives the database section of a service; the path is where its password goes.
 DatabaseSection = Callable[[str, str, Path], dict[str, Any]]
 
-_GRACE_SECONDS: Final = 3.0
+_GRACE_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The client's side of a call: deadline in, trace context in, domain errors out.
 
-A wrapping channel and not gRPC interceptors: those put a task and a queue between caller and wire, cost a
-stream half of its speed, and cannot raise anything but AioRpcError from an iterator.
+A wrapping channel and not gRPC interceptors: those put a task and a queue between caller and wire, and cannot
+raise anything but AioRpcError from an iterator.
 """
 
 from __future__ import annotations

@@ -98,7 +98,7 @@ def test_the_seal_covers_the_left_third_of_the_signature() -> None:
     [
         ("org/G22", SignatureRole.AGENCY),
         ("org/G22/leader/a", SignatureRole.PERSONAL),
-        ("org/G22/clerk/a", SignatureRole.PERSONAL),
+        ("org/G22/clerk/a", SignatureRole.OTHER),
         ("org/G22/client/a", SignatureRole.OTHER),
         ("node/H01", SignatureRole.OTHER),
     ],
