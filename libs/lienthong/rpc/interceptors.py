@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeVar
 
 import grpc
-from lienthong.errors import DomainError, Internal
+from lienthong.errors import DomainError, Internal, Unavailable
 from lienthong.ids import IdFactory, new_id
 from lienthong.rpc.access import AccessTable, is_open
 from lienthong.rpc.deadline import Deadline, set_deadline
@@ -38,20 +38,28 @@ class _CallDetails(Protocol):
 
 def is_traced(method: str) -> bool:
     """Whether a call gets a span: probes would drown the others, and a stream of weeks has no useful one."""
+    return not is_open(method) and not is_endless(method)
+
+
+def is_endless(method: str) -> bool:
+    """Whether a call goes on until one side leaves: a link, or somebody who watches."""
     name = method.rpartition("/")[2]
-    return not is_open(method) and name != "Exchange" and not name.startswith("Watch")
+    return name == "Exchange" or name.startswith("Watch")
 
 
 def server_interceptors(
-    identities: Identities, access: AccessTable, id_factory: IdFactory = new_id
+    identities: Identities,
+    access: AccessTable,
+    stopping: asyncio.Event,
+    id_factory: IdFactory = new_id,
 ) -> list[grpc.aio.ServerInterceptor]:
-    """The interceptors of every server, outermost first."""
+    """The interceptors of every server, outermost first. Once `stopping` is set, endless calls end."""
 
     def traced(details: _CallDetails) -> bool:
         return is_traced(details.method)
 
     tracing: grpc.aio.ServerInterceptor = aio_server_interceptor(filter_=traced)  # type: ignore[no-untyped-call]
-    return [tracing, CallInterceptor(identities, access, id_factory)]
+    return [tracing, CallInterceptor(identities, access, stopping, id_factory)]
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
@@ -60,9 +68,16 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     One interceptor and not five: each would wrap every message of every stream once more.
     """
 
-    def __init__(self, identities: Identities, access: AccessTable, id_factory: IdFactory = new_id) -> None:
+    def __init__(
+        self,
+        identities: Identities,
+        access: AccessTable,
+        stopping: asyncio.Event,
+        id_factory: IdFactory = new_id,
+    ) -> None:
         self._identities = identities
         self._access = access
+        self._stopping = stopping
         self._id_factory = id_factory
 
     async def intercept_service(
@@ -94,8 +109,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 if inspect.isawaitable(answers):  # the style that writes to the context (gRPC's health)
                     await answers
                     return
+                going_on = _until(self._stopping, answers) if is_endless(method) else answers
                 try:
-                    async for answer in answers:
+                    async for answer in going_on:
                         yield answer
                 finally:
                     # Not left to the garbage collector: the servicer's `finally` runs before the call ends.
@@ -177,6 +193,28 @@ class _Served:
             span.set_attribute("lienthong.reason", reason)
         elif isinstance(error, asyncio.CancelledError):
             trace.get_current_span().set_attribute("lienthong.reason", "CALL_CANCELLED")
+
+
+async def _until(stopping: asyncio.Event, answers: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    """The answers until the process stops: nobody who watches may hold up its end for the whole grace."""
+    stop = asyncio.create_task(stopping.wait())
+    try:
+        while True:
+            following = asyncio.ensure_future(anext(answers))
+            try:
+                await asyncio.wait({following, stop}, return_when=asyncio.FIRST_COMPLETED)
+                if not following.done():
+                    raise Unavailable("SHUTTING_DOWN", "this process is stopping", retry_after=1.0)
+                answer = following.result()
+            except StopAsyncIteration:
+                return
+            finally:
+                if not following.done():
+                    following.cancel()
+                    await asyncio.wait([following])
+            yield answer
+    finally:
+        stop.cancel()
 
 
 def _behavior_name(handler: Any) -> str:

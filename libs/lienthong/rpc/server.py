@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -26,8 +27,11 @@ KEEPALIVE_MS: Final = 30_000
 class Server:
     """A built server: its port is bound, it serves after `start`."""
 
-    def __init__(self, server: grpc.aio.Server, host: str, port: int, health: Health) -> None:
+    def __init__(
+        self, server: grpc.aio.Server, host: str, port: int, health: Health, stopping: asyncio.Event
+    ) -> None:
         self._server = server
+        self._stopping = stopping
         self.address = f"{host}:{port}"
         self.port = port
         self.health = health
@@ -37,8 +41,9 @@ class Server:
         await self._server.start()
 
     async def stop(self, grace: float | None) -> None:
-        """Say NOT_SERVING, refuse new calls, and give those in flight so many seconds."""
+        """Say NOT_SERVING, end endless calls, refuse new ones, and give those in flight so many seconds."""
         await self.health.stop()
+        self._stopping.set()
         await self._server.stop(grace)
 
     async def wait(self) -> None:
@@ -63,9 +68,10 @@ async def build_server(
     """
     health = health or Health()
     offered = _service_names(servicers)
+    stopping = asyncio.Event()
     server = grpc.aio.server(
         interceptors=server_interceptors(
-            Identities(trust_domain, bindings), AccessTable.of_services(node, offered)
+            Identities(trust_domain, bindings), AccessTable.of_services(node, offered), stopping
         ),
         options=_options(message_limit),
     )
@@ -76,7 +82,7 @@ async def build_server(
     reflection.enable_server_reflection(names, server)
     await health.offer(offered)
     host, _, _ = listen.rpartition(":")
-    return Server(server, host, _bound(server, tls, listen), health)
+    return Server(server, host, _bound(server, tls, listen), health, stopping)
 
 
 def _bound(server: grpc.aio.Server, tls: TlsSettings, listen: str) -> int:

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from lienthong.app import App, serve, supervise
 from lienthong.clock import FakeClock
 from lienthong.errors import Unavailable
+from lienthong.routing.v1 import queue_pb2, queue_pb2_grpc
 from lienthong.rpc.client import channel_to
 from lienthong.rpc.server import Server
 from lienthong.settings import NodeSettings
@@ -88,6 +90,38 @@ async def test_apps_share_one_server_and_end_gracefully(
             await probe.One(contract.pb2.Ask(what="too late"))
     await asyncio.wait_for(serving, 10)
     assert closed == ["other", "channels", "pool"]
+
+
+class Watched(queue_pb2_grpc.EventServiceServicer):
+    """One event, then silence for ever, as with every Watch of this system."""
+
+    async def ListEvents(
+        self, request: queue_pb2.ListEventsRequest, context: Any
+    ) -> queue_pb2.ListEventsResponse:
+        return queue_pb2.ListEventsResponse()
+
+    async def WatchEvents(
+        self, request: queue_pb2.WatchEventsRequest, context: Any
+    ) -> AsyncIterator[queue_pb2.WatchEventsResponse]:
+        yield queue_pb2.WatchEventsResponse()
+        await asyncio.Event().wait()
+
+
+async def test_who_watches_does_not_hold_up_the_end(authority: Authority) -> None:
+    app = App("watched", servicers=[(queue_pb2_grpc.add_EventServiceServicer_to_server, Watched())])
+    settings = settings_of(authority).model_copy(update={"grace": 600.0})
+    stop, started = asyncio.Event(), asyncio.get_running_loop().create_future()
+    serving = asyncio.create_task(serve([app], settings, stop, on_started=started.set_result))
+    server: Server = await started
+    async with channel_to(authority.issue(ROUTING), f"127.0.0.1:{server.port}", "localhost") as channel:
+        call: Any = queue_pb2_grpc.EventServiceStub(channel).WatchEvents(queue_pb2.WatchEventsRequest())
+        await anext(aiter(call))
+        stop.set()
+        with pytest.raises(Unavailable) as ended:
+            await anext(aiter(call))
+    assert ended.value.reason == "SHUTTING_DOWN"
+    # Far within the grace of ten minutes.
+    await asyncio.wait_for(serving, 30)
 
 
 async def test_a_start_that_fails_closes_what_was_built(authority: Authority) -> None:
