@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -86,7 +89,7 @@ class Screen:
         main = _main_file(day)
         if main is not None:
             self._plain(f"Mở xem văn bản đã đóng dấu (open it): {main}")
-        self._plain(f"Lệnh tiếp theo (next): lienthong trace {folder / 'trace'} {day.trace_id}")
+        self._plain(f"Lệnh tiếp theo (next): {_program()} trace {folder / 'trace'} {day.trace_id}")
 
     def _waterfall(self, day: Day, folder: Path) -> None:
         nodes, services = ", ".join(day.trace_nodes), ", ".join(day.trace_services)
@@ -94,7 +97,7 @@ class Screen:
         width = max(120, min(self._console.width, 160))
         for line in render(own_work(day.spans), width).splitlines()[1:]:
             self._plain(line)
-        self._plain(f"Cả các cuộc gọi (with all calls): lienthong trace {folder / 'trace'} {day.trace_id}")
+        self._plain(f"Cả các cuộc gọi (with all calls): {_program()} trace {folder / 'trace'} {day.trace_id}")
 
     def _heading(self, words: str) -> None:
         self._console.print()
@@ -165,3 +168,10 @@ def _main_file(day: Day) -> Path | None:
             if attachment.role == document_pb2.ATTACHMENT_ROLE_MAIN:
                 return arrival.fetched.files[attachment.sha256]
     return None
+
+
+def _program() -> str:
+    """How the command line is called here: by its name where that is found, else by its path."""
+    if shutil.which("lienthong"):
+        return "lienthong"
+    return os.path.relpath(sys.argv[0]) if Path(sys.argv[0]).name == "lienthong" else "lienthong"
