@@ -104,7 +104,11 @@ async def _templates(urls: Sequence[str]) -> None:
 
 
 def _urls(named: Sequence[str]) -> list[str]:
-    return sys.stdin.read().split() if list(named) == ["-"] else list(named)
+    if list(named) != ["-"]:
+        return list(named)
+    # Alembic is long to import: done while the servers of the URLs that we wait for start.
+    importlib.import_module("lienthong.migration_scripts")
+    return sys.stdin.read().split()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 from lienthong import telemetry
+from lienthong.cancellation import end_if_cancelled
 from lienthong.clock import Clock, SystemClock
 from lienthong.errors import DomainError
 from lienthong.rpc.health import Check, Health
@@ -139,10 +140,7 @@ async def supervise(name: str, loop: Background, clock: Clock) -> None:
         try:
             await loop()
         except Exception:  # the whole point: whatever it was, the loop must not be silently dead
-            ending = asyncio.current_task()
-            if ending is not None and ending.cancelling():
-                # A task group that breaks while it is cancelled raises only the break (before Python 3.13).
-                raise asyncio.CancelledError from None
+            end_if_cancelled()
             if clock.monotonic() - started > _LONGEST_DELAY:
                 delay = _FIRST_DELAY
             _log.exception("background loop failed", extra={"loop": name, "delay": delay})

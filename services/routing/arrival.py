@@ -104,11 +104,13 @@ class Arrival:
             await self._deliver(documents)
 
     async def _enter(self, arriving: Sequence[Arriving]) -> None:
+        await self._checkpoint("arrival.receipts.before")
         batches = [(a.envelope, await self._book.credible(a.payload)) for a in arriving]
         async with self._db.transaction() as tx:
             await queue.finish(tx, [a.claim for a in arriving])
             await self._book.enter(tx, batches)
             await self._settle(tx, arriving)
+        await self._checkpoint("arrival.receipts.after")
 
     async def _deliver(self, arriving: Sequence[Arriving]) -> None:
         await self._checkpoint("arrival.before")

@@ -11,6 +11,7 @@ from typing import Final, Protocol
 import grpc
 from lienthong import backoff
 from lienthong.backoff import Backoff
+from lienthong.cancellation import end_if_cancelled
 from lienthong.errors import DomainError, PermissionDenied
 from lienthong.routing.v1 import link_pb2, link_pb2_grpc
 from lienthong.rpc.calls import DomainChannel
@@ -132,9 +133,11 @@ class Dialer:
                 continue
             try:
                 await self._session()
-                await asyncio.sleep(0.1)
             except (DomainError, TimeoutError, BaseExceptionGroup, grpc.aio.UsageError) as error:
+                end_if_cancelled()
                 await self._failed(error)
+            end_if_cancelled()
+            await asyncio.sleep(0.1)
 
     async def _session(self) -> None:
         channel = self._dial()

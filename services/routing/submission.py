@@ -268,6 +268,7 @@ class SubmissionWorkflow:
         )
         with span_from(submission.traceparent, "mark the register entry issued"):
             await self._registers.IssueEntries(register_pb2.IssueEntriesRequest(issues=[issue]))
+        await self._checkpoint("submission.register.marked")
 
     async def void_register(self, claim: Claim) -> None:
         """Outbox work: the number of an abandoned document, if one was taken."""
@@ -282,6 +283,7 @@ class SubmissionWorkflow:
         except DomainError as error:
             if error.reason != "ENTRY_UNKNOWN":  # abandoned before a number was taken
                 raise
+        await self._checkpoint("submission.register.voided")
 
 
 def submission_work(submission: Submission) -> Item:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -23,21 +24,25 @@ _WAITING = (queue_pb2.TRANSFER_STATE_QUEUED, queue_pb2.TRANSFER_STATE_LEASED)
 
 
 async def all_accepted(mesh: Mesh, ledger: Ledger, within: float) -> None:
-    """Wait until every sender's own node shows each recipient of each submission at 03."""
-    async with asyncio.timeout(within):
-        for code in receivers(mesh):
-            async with agency(mesh, code) as client:
-                for submission_id in ledger.of(code):
-                    while not await _is_accepted(client, submission_id):
-                        await asyncio.sleep(_POLL_SECONDS)
+    """Wait until every sender's own node shows each recipient of each submission at 03; else say which."""
+    deadline = time.monotonic() + within
+    lacking: dict[int, list[tuple[str, str]]] = {}
+    for code in receivers(mesh):
+        async with agency(mesh, code) as client:
+            for submission_id, mission in ledger.of(code).items():
+                while lost := await _lacking(client, submission_id):
+                    if time.monotonic() > deadline:
+                        lacking[mission.number] = lost
+                        break
+                    await asyncio.sleep(_POLL_SECONDS)
+    assert not lacking, f"documents whose recipients are not at 03: {lacking}"
 
 
-async def _is_accepted(client: Agency, submission_id: str) -> bool:
+async def _lacking(client: Agency, submission_id: str) -> list[tuple[str, str]]:
+    """Recipients that have not accepted, with what the sender knows of each."""
     submission = await client.submission(submission_id)
     assert submission.state != submission_pb2.SUBMISSION_STATE_ABANDONED, submission.reason
-    return submission.state == submission_pb2.SUBMISSION_STATE_ISSUED and all(
-        state.status == "03" for state in submission.recipients
-    )
+    return [(state.organization, state.status) for state in submission.recipients if state.status != "03"]
 
 
 async def nothing_on_its_way(mesh: Mesh, within: float) -> None:
@@ -49,16 +54,17 @@ async def nothing_on_its_way(mesh: Mesh, within: float) -> None:
                     await asyncio.sleep(_POLL_SECONDS)
 
 
-async def check_transfers(mesh: Mesh) -> int:
-    """Every transfer of every node was accepted; returns how many there were."""
-    count = 0
+async def check_transfers(mesh: Mesh) -> tuple[int, int]:
+    """Every transfer of every node was accepted; how many there were, and how many offers were repeats."""
+    count = repeats = 0
     for node in mesh.topology.nodes:
         async with operator(mesh, node.node) as people:
             transfers = await _transfers(people)
         states = Counter(queue_pb2.TransferState.Name(transfer.state) for transfer in transfers)
         assert set(states) <= {"TRANSFER_STATE_ACCEPTED"}, (node.node, states)
         count += len(transfers)
-    return count
+        repeats += sum(max(0, transfer.attempts - 1) for transfer in transfers)
+    return count, repeats
 
 
 async def _transfers(people: Operator) -> list[queue_pb2.TransferSummary]:

@@ -143,13 +143,13 @@ async def test_nothing_is_lost_or_doubled_when_nodes_are_killed(
 
     assert sum(killer.kills.values()) == KILLS
     assert len(fire.ledger.entries) == DOCUMENTS
-    transfers = await check_transfers(burning)
+    transfers, offers = await check_transfers(burning)
     deliveries = await check_recipients(burning, fire.ledger)
     numbers = await check_senders(burning, fire.ledger)
     assert deliveries == fire.ledger.deliveries == len(fire.accepted)
     times["checked"] = time.monotonic() - began
     with capsys.disabled():
-        print(_table(fire, killer, times, transfers, numbers), flush=True)
+        print(_table(fire, killer, times, (transfers, offers, numbers)), flush=True)
 
 
 def _folder(path: Path) -> Path:
@@ -157,16 +157,18 @@ def _folder(path: Path) -> Path:
     return path
 
 
-def _table(fire: Fire, killer: Killer, times: dict[str, float], transfers: int, numbers: int) -> str:
+def _table(fire: Fire, killer: Killer, times: dict[str, float], counts: tuple[int, int, int]) -> str:
+    transfers, offers, numbers = counts
     rows = {
         "documents acknowledged": len(fire.ledger.entries),
         "numbers taken here": numbers,
         "deliveries accepted": len(fire.accepted),
         "deliveries fetched": fire.fetched,
         "transfers of all nodes": transfers,
+        "  offered more than once": offers,
         "kills": sum(killer.kills.values()),
         **{f"  {node}": count for node, count in sorted(killer.kills.items())},
-        "repeats past patience": fire.repeats,
+        "calls past patience": fire.repeats,
         "lost": fire.ledger.deliveries - len(fire.accepted),
         **{f"seconds until {name}": f"{seconds:.1f}" for name, seconds in times.items()},
     }

@@ -230,3 +230,10 @@ async def test_links_of_strangers_are_refused(frail: Mesh, tmp_path: Path) -> No
         )
     # The real province's link never noticed.
     assert (await destination(frail, "G22", PROVINCE)).connected
+
+
+async def test_nodes_that_stop_together_end_in_good_order(frail: Mesh) -> None:
+    """The last test of this mesh. Links break on both sides while both sides are told to end."""
+    nodes = [node.node for node in frail.topology.nodes]
+    await asyncio.to_thread(frail.processes.stop, nodes, grace=20.0)
+    assert {node: frail.processes.exit_code(node) for node in nodes} == dict.fromkeys(nodes, 0)

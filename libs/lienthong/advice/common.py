@@ -74,7 +74,7 @@ ADVICE: dict[str, Advice] = {
         "The settings are wrong. Correct the keys that are named and start again.",
     ),
     "STATUS_UNKNOWN": Advice(
-        f"Mã trạng thái không dùng được. Hãy báo 02, 03, 04, 05 hoặc 06; nếu không phải do bạn nhập: {_ADMIN_VI}.",
+        f"Mã trạng thái không dùng được. Hãy báo 02, 03, 04, 05 hoặc 06; nếu bạn không nhập: {_ADMIN_VI}.",
         f"This is no status. Report 02, 03, 04, 05 or 06; if you entered none: {_ADMIN_EN}.",
     ),
     "STREAM_CLOSED": Advice(f"Kết nối đã đóng. {_RETRY_VI}", f"The connection was closed. {_RETRY_EN}"),

@@ -33,7 +33,7 @@ class EventList(queue_pb2_grpc.EventServiceServicer):
     async def ListEvents(
         self,
         request: queue_pb2.ListEventsRequest,
-        context: Any,  # noqa: ARG002
+        context: Any,
     ) -> queue_pb2.ListEventsResponse:
         start = self._place(request.cursor)
         events = self.events[start : start + min(request.page_size, 7)]  # small: pages are turned
@@ -42,7 +42,7 @@ class EventList(queue_pb2_grpc.EventServiceServicer):
     async def WatchEvents(
         self,
         request: queue_pb2.WatchEventsRequest,
-        context: Any,  # noqa: ARG002
+        context: Any,
     ) -> AsyncIterator[queue_pb2.WatchEventsResponse]:
         if not self.watchable:
             raise Unavailable("PEER_UNAVAILABLE", "no watching today")

@@ -193,3 +193,25 @@ def test_a_signal_ends_a_process_gracefully(number: int, authority: Authority, t
         process.send_signal(number)
         assert process.wait(20) == 0
     assert (tmp_path / "closed").read_text() == "closed"
+
+
+async def test_loop_that_breaks_while_it_is_cancelled_ends() -> None:
+    """A task group (before Python 3.13) then raises what broke it, and no CancelledError."""
+    begun = asyncio.Event()
+    runs = 0
+
+    async def loop() -> None:
+        nonlocal runs
+        runs += 1
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise ExceptionGroup("the stream broke", [OSError()]) from None
+
+    task = asyncio.create_task(supervise("link", loop, FakeClock()))
+    await begun.wait()
+    task.cancel()
+    await asyncio.wait([task], timeout=5)
+    assert task.cancelled()
+    assert runs == 1
