@@ -147,6 +147,10 @@ class Site:
     def timestamps_url(self) -> str:
         return self.world.ports[self.node].timestamps_url
 
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and not self._process.task.done()
+
     # -- run -------------------------------------------------------------------------------------------------
 
     async def start(self) -> Site:
