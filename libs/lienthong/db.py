@@ -244,8 +244,10 @@ class Database:
         try:
             yield connection
         finally:
-            # Shielded: a cancelled caller must not leave a connection half reset.
-            await asyncio.shield(self._pool.release(connection))
+            # A connection that is lost only now is lost all the same: the caller may repeat.
+            with _translated(None):
+                # Shielded: a cancelled caller must not leave a connection half reset.
+                await asyncio.shield(self._pool.release(connection))
 
 
 async def now(queries: Queries) -> datetime:

@@ -137,14 +137,20 @@ class BatchWorker:
             if not isinstance(error, DomainError):
                 _log.exception("queue %s: work failed", self._queue)
             await self._put_off(claims, error)
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is not None and not task.cancelling():
+                # Nobody cancelled us: something inside was, so this is a failure. Given back untried it
+                # would fail again at once, for ever.
+                await self._put_off(claims, error)
+                return
             await self._give_back(claims)
             raise
         finally:
             for claim in claims:
                 self._held.pop(claim.id, None)
 
-    async def _put_off(self, claims: list[Claim], error: Exception) -> None:
+    async def _put_off(self, claims: list[Claim], error: BaseException) -> None:
         asked = (error.retry_after or 0.0) if isinstance(error, DomainError) else 0.0
         text = str(error) if isinstance(error, DomainError) else f"{type(error).__name__}: {error}"
         try:

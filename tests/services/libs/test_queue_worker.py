@@ -119,6 +119,37 @@ async def test_failed_work_comes_back_with_its_reason(db: Database) -> None:
     assert await queue.depth(db, "forward") == {}
 
 
+async def test_work_that_was_cancelled_from_within_is_a_failure(db: Database) -> None:
+    """A call that dies with a CancelledError of its own (a broken stream) must not come back at once, untried."""
+    await _put(db, 1)
+    attempts: list[int] = []
+
+    async def work(claim: Claim) -> None:
+        attempts.append(claim.attempts)
+        raise asyncio.CancelledError
+
+    async with _running(Worker(db, "forward", work, WorkerPolicy(backoff=QUICK, poll_seconds=0.05))):
+        await _until(lambda: len(attempts) >= 3)
+    assert attempts[:3] == [1, 2, 3]
+
+
+async def test_the_oldest_is_not_starved_by_a_flood_of_urgent_items(db: Database) -> None:
+    """Promise 5: with urgent work always at hand, every so many claims take the oldest."""
+    async with db.transaction() as tx:
+        await queue.put(tx, [Item(new_id(), "forward", b"ordinary", priority=1)])
+    async with db.transaction() as tx:
+        await queue.put(tx, [Item(new_id(), "forward", b"urgent", priority=4) for _ in range(40)])
+    order: list[bytes] = []
+
+    async def work(claim: Claim) -> None:
+        order.append(claim.payload)
+
+    policy = WorkerPolicy(concurrency=1, oldest_every=5, poll_seconds=0.05)
+    async with _running(Worker(db, "forward", work, policy)):
+        await _until(lambda: b"ordinary" in order)
+    assert order.index(b"ordinary") < 10
+
+
 async def test_long_work_keeps_its_lease(db: Database) -> None:
     started: list[bytes] = []
     ended: list[bytes] = []

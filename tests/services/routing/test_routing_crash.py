@@ -17,7 +17,7 @@ import pytest
 from lienthong.client import MAIN
 from lienthong.client.agency import Submission
 from lienthong.client.registers import INCOMING, OUTGOING
-from lienthong.errors import FailedPrecondition, Internal
+from lienthong.errors import FailedPrecondition
 from lienthong.registry.v1 import register_pb2
 from lienthong.routing.v1 import submission_pb2
 from lienthong.types.v1 import document_pb2
@@ -92,11 +92,7 @@ async def dying_at(site: Site, step: str, act: Callable[[], Awaitable[T]]) -> T:
     await site.crash()
     await site.start()
     async with asyncio.timeout(60):
-        try:
-            return await acting
-        except Internal:
-            # A process that is dead says nothing; here its server could still say that its database is gone.
-            return await act()
+        return await acting
 
 
 async def quiet(site: Site) -> None:
