@@ -19,7 +19,7 @@ from services.reporting import app as reporting
 from services.reporting.settings import ReportingSettings
 from services.routing import app as routing
 from services.routing.settings import RoutingSettings
-from services.routing.submission import Checkpoint, no_checkpoint
+from services.routing.station import Checkpoint, no_checkpoint
 from services.signing import app as signing
 from services.signing.settings import SigningSettings
 from services.storage import app as storage

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 from uuid import UUID
@@ -13,7 +14,7 @@ from lienthong.clock import Clock, SystemClock
 from lienthong.db import Database
 from lienthong.ids import IdFactory, new_id
 from lienthong.migrations import require_head
-from lienthong.pki.keys import load_signing_key
+from lienthong.pki.keys import SigningKey, load_signing_key
 from lienthong.pki.trust import TrustStore
 from lienthong.queue import BatchWorker, Claim, NotifyBridge, Wakeups, Worker, WorkerPolicy
 from lienthong.registry.v1.directory_pb2_grpc import DirectoryServiceStub
@@ -21,6 +22,7 @@ from lienthong.registry.v1.register_pb2_grpc import RegisterServiceStub
 from lienthong.routing.v1 import inbox_pb2_grpc, link_pb2_grpc, queue_pb2_grpc, submission_pb2_grpc
 from lienthong.rpc.client import Channels, channel_to
 from lienthong.rpc.identity import node_dns_name
+from lienthong.rpc.server import Servicer
 from lienthong.settings import NodeSettings
 from lienthong.signing.v1.signing_pb2_grpc import SigningServiceStub, ValidationServiceStub
 from lienthong.storage.v1.storage_pb2_grpc import BlobServiceStub, ReplicationServiceStub
@@ -38,15 +40,9 @@ from services.routing.link_service import Dialer, LinkServicer
 from services.routing.receipts import ReceiptBook, ReceiptMaker
 from services.routing.seals import Seals
 from services.routing.service import EventServicer, InboxServicer, QueueServicer, SubmissionServicer
-from services.routing.settings import RoutingProcess, RoutingSettings
-from services.routing.submission import (
-    ISSUE,
-    SUBMISSION,
-    VOID,
-    Checkpoint,
-    SubmissionWorkflow,
-    no_checkpoint,
-)
+from services.routing.settings import LinkSettings, RoutingProcess, RoutingSettings
+from services.routing.station import Checkpoint, Station, no_checkpoint
+from services.routing.submission import ISSUE, SUBMISSION, VOID, SubmissionWorkflow
 from services.routing.transfer_store import ARRIVAL, REJECTION, RELEASE
 
 PACKAGE: Final = "services.routing"
@@ -67,128 +63,109 @@ async def build(
     clock = clock or SystemClock()
     await require_head(database, PACKAGE)
     channels = Channels(node.tls, node.addresses, node=node.node)
-    trust = TrustStore.load(settings.document_roots, settings.document_intermediates)
+    directory = Directory(channels.stub(DirectoryServiceStub, "registry"), node.node, clock)
+    station = Station(node.node, database, directory, Wakeups(), clock, ids, checkpoint)
+    parts = _parts(settings, node, station, channels)
+    return App(
+        name="routing",
+        servicers=_servicers(settings, station, parts),
+        background=[
+            *(worker.run for worker in _workers(settings, station, parts)),
+            *(_dialer(node, parts.desk, link) for link in settings.links),
+            NotifyBridge(database, station.wakeups).run,
+        ],
+        checks={"database": database.check_ready},
+        close=[channels.close],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """The collaborators of one node's routing, made once."""
+
+    grant_key: SigningKey
+    attachments: Attachments
+    intake: Intake
+    workflow: SubmissionWorkflow
+    arrival: Arrival
+    handling: HandlingDesk
+    desk: LinkDesk
+
+
+def _parts(settings: RoutingSettings, node: NodeSettings, station: Station, channels: Channels) -> _Parts:
     # The key of this service's own TLS certificate: what grants are signed with (libs: grant.py).
     grant_key = load_signing_key(node.tls.key, node.tls.certificate)
+    trust = TrustStore.load(settings.document_roots, settings.document_intermediates)
     signing = channels.stub(SigningServiceStub, "signing")
     registers = channels.stub(RegisterServiceStub, "registry")
     replication = channels.stub(ReplicationServiceStub, "storage")
-    wakeups = Wakeups()
-    directory = Directory(channels.stub(DirectoryServiceStub, "registry"), node.node, clock)
     attachments = Attachments(
         channels.stub(BlobServiceStub, "storage"), signing, channels.stub(ValidationServiceStub, "signing")
     )
-    seals = Seals(signing, trust, clock)
-    dispatch = Dispatch(node.node, directory, wakeups, ids)
-    maker = ReceiptMaker(node.node, seals, dispatch, clock, ids)
-    book = ReceiptBook(directory, wakeups, clock, ids)
-    workflow = SubmissionWorkflow(
-        node.node,
-        database,
-        registers,
-        attachments,
-        seals,
-        dispatch,
-        wakeups,
-        clock,
-        ids,
-        checkpoint,
+    seals = Seals(signing, trust, station.clock)
+    dispatch = Dispatch(station)
+    maker = ReceiptMaker(station, seals, dispatch)
+    custody = Custody(station, seals, attachments, replication, dispatch, grant_key)
+    judgement = Judgement(station, attachments, settings.max_attachment_bytes)
+    return _Parts(
+        grant_key=grant_key,
+        attachments=attachments,
+        intake=Intake(station, judgement, attachments),
+        workflow=SubmissionWorkflow(station, registers, attachments, seals, dispatch),
+        arrival=Arrival(station, attachments, dispatch, maker, ReceiptBook(station)),
+        handling=HandlingDesk(station, registers, dispatch, maker),
+        desk=LinkDesk(
+            station, str(station.new_id()), custody, replication, set(), lease_seconds=settings.lease_seconds
+        ),
     )
-    arrival = Arrival(
-        node.node,
-        database,
-        directory,
-        attachments,
-        dispatch,
-        maker,
-        book,
-        wakeups,
-        clock,
-        ids,
-        checkpoint,
-    )
-    handling = HandlingDesk(database, registers, dispatch, maker, wakeups, clock, ids, checkpoint)
-    custody = Custody(node.node, database, seals, attachments, replication, dispatch, grant_key, clock)
-    desk = LinkDesk(
-        node.node,
-        str(ids()),
-        database,
-        wakeups,
-        custody,
-        replication,
-        clock,
-        connected=set(),
-        lease_seconds=settings.lease_seconds,
-    )
-    judgement = Judgement(directory, attachments, clock, settings.max_attachment_bytes)
-    intake = Intake(database, judgement, attachments, wakeups, clock, ids)
+
+
+def _workers(settings: RoutingSettings, station: Station, parts: _Parts) -> list[BatchWorker]:
+    """A loop for each queue; `completes`: the work ends its item in the transaction of its effects."""
 
     async def release(claim: Claim) -> None:
-        await attachments.release([f"envelope/{UUID(bytes=claim.payload)}"])
+        await parts.attachments.release([f"envelope/{UUID(bytes=claim.payload)}"])
 
-    def worker(
-        queue_name: str,
-        work: Callable[[Claim], Awaitable[None]],
-        concurrency: int,
-        *,
-        completes: bool = False,
-    ) -> Worker:
-        policy = WorkerPolicy(
+    def policy(concurrency: int, *, completes: bool = False, batch: int = 1) -> WorkerPolicy:
+        return WorkerPolicy(
             concurrency=concurrency,
+            batch_size=batch,
             lease_seconds=settings.lease_seconds,
             backoff=_NEAR,
             completes=completes,
         )
-        return Worker(database, queue_name, work, policy, wakeups=wakeups)
 
-    arrivals = BatchWorker(
-        database,
-        ARRIVAL,
-        arrival.work,
-        WorkerPolicy(
-            concurrency=settings.arrivals,
-            batch_size=settings.arrival_batch,
-            lease_seconds=settings.lease_seconds,
-            backoff=_NEAR,
-            completes=True,
-        ),
-        wakeups=wakeups,
-    )
-    workers = [
-        worker(SUBMISSION, workflow.advance, settings.submissions),
-        worker(ISSUE, workflow.mark_register, 4),
-        worker(VOID, workflow.void_register, 2),
-        worker(REJECTION, arrival.reject, 2, completes=True),
-        worker(RELEASE, release, 2),
-        worker(HANDLING, handling.work, 8, completes=True),
-        arrivals,
+    singles = [
+        (SUBMISSION, parts.workflow.advance, policy(settings.submissions)),
+        (ISSUE, parts.workflow.mark_register, policy(4)),
+        (VOID, parts.workflow.void_register, policy(2)),
+        (REJECTION, parts.arrival.reject, policy(2, completes=True)),
+        (RELEASE, release, policy(2)),
+        (HANDLING, parts.handling.work, policy(8, completes=True)),
     ]
-    dialers = [
-        Dialer(desk, link.node, partial(channel_to, node.tls, link.address, node_dns_name(link.node)))
-        for link in settings.links
+    arrivals = policy(settings.arrivals, completes=True, batch=settings.arrival_batch)
+    return [
+        *(Worker(station.db, name, work, how, wakeups=station.wakeups) for name, work, how in singles),
+        BatchWorker(station.db, ARRIVAL, parts.arrival.work, arrivals, wakeups=station.wakeups),
     ]
-    return App(
-        name="routing",
-        servicers=[
-            (
-                submission_pb2_grpc.add_SubmissionServiceServicer_to_server,
-                SubmissionServicer(database, intake, wakeups),
-            ),
-            (
-                inbox_pb2_grpc.add_InboxServiceServicer_to_server,
-                InboxServicer(database, handling, wakeups, grant_key, clock),
-            ),
-            (
-                link_pb2_grpc.add_LinkServiceServicer_to_server,
-                LinkServicer(desk, directory, frozenset(settings.peers)),
-            ),
-            (queue_pb2_grpc.add_QueueServiceServicer_to_server, QueueServicer(database, desk.connected)),
-            (queue_pb2_grpc.add_EventServiceServicer_to_server, EventServicer(database, wakeups)),
-        ],
-        background=[*(w.run for w in workers), *dialers, NotifyBridge(database, wakeups).run],
-        checks={"database": database.check_ready},
-        close=[channels.close],
-    )
+
+
+def _dialer(node: NodeSettings, desk: LinkDesk, link: LinkSettings) -> Dialer:
+    return Dialer(desk, link.node, partial(channel_to, node.tls, link.address, node_dns_name(link.node)))
+
+
+def _servicers(settings: RoutingSettings, station: Station, parts: _Parts) -> list[Servicer]:
+    db, wakeups = station.db, station.wakeups
+    submissions = SubmissionServicer(db, parts.intake, wakeups)
+    inbox = InboxServicer(db, parts.handling, wakeups, parts.grant_key, station.clock)
+    links = LinkServicer(parts.desk, station.directory, frozenset(settings.peers))
+    return [
+        (submission_pb2_grpc.add_SubmissionServiceServicer_to_server, submissions),
+        (inbox_pb2_grpc.add_InboxServiceServicer_to_server, inbox),
+        (link_pb2_grpc.add_LinkServiceServicer_to_server, links),
+        (queue_pb2_grpc.add_QueueServiceServicer_to_server, QueueServicer(db, parts.desk.connected)),
+        (queue_pb2_grpc.add_EventServiceServicer_to_server, EventServicer(db, wakeups)),
+    ]
 
 
 async def build_process(settings: RoutingProcess) -> Sequence[App]:

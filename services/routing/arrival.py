@@ -16,12 +16,10 @@ from typing import Final
 from uuid import UUID
 
 from lienthong import queue
-from lienthong.clock import Clock
-from lienthong.db import Database, Transaction, UniqueViolation
+from lienthong.db import Transaction, UniqueViolation
 from lienthong.errors import Aborted, DomainError
 from lienthong.events import NewEvent, append
-from lienthong.ids import IdFactory
-from lienthong.queue import Claim, Wakeups
+from lienthong.queue import Claim
 from lienthong.routing.v1 import queue_pb2
 from lienthong.signing.v1 import signing_pb2
 from lienthong.telemetry import span_from
@@ -31,11 +29,11 @@ from lienthong.types.v1 import document_pb2
 from services.routing import delivery_store, transfer_store
 from services.routing.attachments import Attachments
 from services.routing.delivery_store import NewDelivery
-from services.routing.directory import Directory
 from services.routing.dispatch import Dispatch
 from services.routing.domain import Status
 from services.routing.receipts import ReceiptBook, ReceiptMaker
-from services.routing.submission import EVENT, Checkpoint, no_checkpoint
+from services.routing.station import Station
+from services.routing.submission import EVENT
 from services.routing.transfer_store import Envelope, Transfer, TransferState
 
 _log: Final = logging.getLogger("lienthong.routing.arrival")
@@ -68,29 +66,23 @@ class Arrival:
 
     def __init__(
         self,
-        node: str,
-        db: Database,
-        directory: Directory,
+        station: Station,
         attachments: Attachments,
         dispatch: Dispatch,
         maker: ReceiptMaker,
         book: ReceiptBook,
-        wakeups: Wakeups,
-        clock: Clock,
-        new_id: IdFactory,
-        checkpoint: Checkpoint = no_checkpoint,
     ) -> None:
-        self._node = node
-        self._db = db
-        self._directory = directory
+        self._node = station.node
+        self._db = station.db
+        self._directory = station.directory
         self._attachments = attachments
         self._dispatch = dispatch
         self._maker = maker
         self._book = book
-        self._wakeups = wakeups
-        self._clock = clock
-        self._new_id = new_id
-        self._checkpoint = checkpoint
+        self._wakeups = station.wakeups
+        self._clock = station.clock
+        self._new_id = station.new_id
+        self._checkpoint = station.checkpoint
 
     async def work(self, claims: list[Claim]) -> None:
         """Deliver what can be delivered; what fails alone is tried again alone."""

@@ -14,8 +14,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
-from lienthong.clock import Clock
-from lienthong.db import Database
 from lienthong.errors import DomainError, FailedPrecondition, InvalidArgument
 from lienthong.grant import sign_grant
 from lienthong.ids import parse_id
@@ -31,6 +29,7 @@ from services.routing.attachments import Attachments
 from services.routing.dispatch import Dispatch, Parcel, keep, large, small
 from services.routing.domain import INLINE_BYTES
 from services.routing.seals import Seals
+from services.routing.station import Station
 
 if TYPE_CHECKING:
     from lienthong.storage.v1.storage_pb2_grpc import ReplicationServiceAsyncStub
@@ -70,23 +69,21 @@ class Custody:
 
     def __init__(
         self,
-        node: str,
-        db: Database,
+        station: Station,
         seals: Seals,
         attachments: Attachments,
         replication: ReplicationServiceAsyncStub,
         dispatch: Dispatch,
         grant_key: SigningKey,
-        clock: Clock,
     ) -> None:
-        self._node = node
-        self._db = db
+        self._node = station.node
+        self._db = station.db
         self._seals = seals
         self._attachments = attachments
         self._replication = replication
         self._dispatch = dispatch
         self._grant_key = grant_key
-        self._clock = clock
+        self._clock = station.clock
 
     async def take(self, peer: str, offer: link_pb2.Offer, *, dials: bool, answering: Answering) -> None:
         """Answer every transfer of an offer: at once what is complete, the rest with its attachments."""

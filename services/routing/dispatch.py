@@ -9,14 +9,12 @@ from typing import Final
 from uuid import UUID
 
 from lienthong.db import Transaction
-from lienthong.ids import IdFactory
-from lienthong.queue import Wakeups
 from lienthong.times import from_timestamp
 from lienthong.types.v1 import document_pb2, envelope_pb2
 
 from services.routing import transfer_store
-from services.routing.directory import Directory
 from services.routing.domain import INLINE_BYTES, Attachment, Document, priority
+from services.routing.station import Station
 from services.routing.transfer_store import Envelope, Transfer
 
 # Receipts that nobody could be reached with for so long are worth no more attempts.
@@ -63,11 +61,11 @@ def small(document: Document) -> list[Attachment]:
 class Dispatch:
     """Makes and commits parcels for one node."""
 
-    def __init__(self, node: str, directory: Directory, wakeups: Wakeups, new_id: IdFactory) -> None:
-        self._node = node
-        self._directory = directory
-        self._wakeups = wakeups
-        self._new_id = new_id
+    def __init__(self, station: Station) -> None:
+        self._node = station.node
+        self._directory = station.directory
+        self._wakeups = station.wakeups
+        self._new_id = station.new_id
 
     async def parcel(
         self,

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 from lienthong import queue
-from lienthong.clock import Clock
-from lienthong.db import Database, Record, Transaction
+from lienthong.db import Record, Transaction
 from lienthong.errors import (
     AlreadyExists,
     DomainError,
@@ -24,8 +23,8 @@ from lienthong.errors import (
 )
 from lienthong.events import NewEvent, append
 from lienthong.idempotency import recall, record
-from lienthong.ids import IdFactory, parse_id, sub_id
-from lienthong.queue import Claim, Item, Wakeups
+from lienthong.ids import parse_id, sub_id
+from lienthong.queue import Claim, Item
 from lienthong.registry.v1 import register_pb2
 from lienthong.routing.v1 import inbox_pb2, queue_pb2
 from lienthong.rpc.identity import Caller
@@ -46,7 +45,8 @@ from services.routing.domain import (
     priority,
 )
 from services.routing.receipts import ReceiptMaker
-from services.routing.submission import EVENT, Checkpoint, no_checkpoint
+from services.routing.station import Station
+from services.routing.submission import EVENT
 
 if TYPE_CHECKING:
     from lienthong.registry.v1.register_pb2_grpc import RegisterServiceAsyncStub
@@ -59,24 +59,16 @@ class HandlingDesk:
     """Takes statuses from recipients and sends receipts to senders."""
 
     def __init__(
-        self,
-        db: Database,
-        registers: RegisterServiceAsyncStub,
-        dispatch: Dispatch,
-        maker: ReceiptMaker,
-        wakeups: Wakeups,
-        clock: Clock,
-        new_id: IdFactory,
-        checkpoint: Checkpoint = no_checkpoint,
+        self, station: Station, registers: RegisterServiceAsyncStub, dispatch: Dispatch, maker: ReceiptMaker
     ) -> None:
-        self._db = db
+        self._db = station.db
         self._registers = registers
         self._dispatch = dispatch
         self._maker = maker
-        self._wakeups = wakeups
-        self._clock = clock
-        self._new_id = new_id
-        self._checkpoint = checkpoint
+        self._wakeups = station.wakeups
+        self._clock = station.clock
+        self._new_id = station.new_id
+        self._checkpoint = station.checkpoint
 
     async def report(self, request: inbox_pb2.ReportStatusRequest, caller: Caller) -> document_pb2.Receipt:
         """Commit the intent, then wait for its receipt."""

@@ -9,12 +9,10 @@ from typing import Final
 from uuid import UUID
 
 from lienthong import queue
-from lienthong.clock import Clock
-from lienthong.db import Database, Transaction, UniqueViolation
+from lienthong.db import Transaction, UniqueViolation
 from lienthong.errors import AlreadyExists, DomainError
 from lienthong.idempotency import recall, record
-from lienthong.ids import IdFactory, parse_id
-from lienthong.queue import Wakeups
+from lienthong.ids import parse_id
 from lienthong.routing.v1 import submission_pb2
 from lienthong.rpc.deadline import detached
 from lienthong.rpc.identity import Caller
@@ -24,6 +22,7 @@ from services.routing import submission_store as store
 from services.routing.attachments import Attachments
 from services.routing.domain import Document, State
 from services.routing.judgement import Judgement
+from services.routing.station import Station
 from services.routing.submission import holder, submission_work
 from services.routing.submission_store import Submission
 
@@ -37,21 +36,13 @@ _DONE: Final = (State.SUBMISSION_STATE_ISSUED, State.SUBMISSION_STATE_ABANDONED)
 class Intake:
     """SubmitDocument, but for reading and writing protocol messages."""
 
-    def __init__(
-        self,
-        db: Database,
-        judgement: Judgement,
-        attachments: Attachments,
-        wakeups: Wakeups,
-        clock: Clock,
-        new_id: IdFactory,
-    ) -> None:
-        self._db = db
+    def __init__(self, station: Station, judgement: Judgement, attachments: Attachments) -> None:
+        self._db = station.db
         self._judgement = judgement
         self._attachments = attachments
-        self._wakeups = wakeups
-        self._clock = clock
-        self._new_id = new_id
+        self._wakeups = station.wakeups
+        self._clock = station.clock
+        self._new_id = station.new_id
         self._judging: dict[tuple[str, UUID, bytes], asyncio.Task[Submission]] = {}
 
     async def submit(self, request: submission_pb2.SubmitDocumentRequest, caller: Caller) -> Submission:

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from lienthong.clock import Clock
 from lienthong.errors import (
     DomainError,
     FailedPrecondition,
@@ -26,8 +25,8 @@ from lienthong.types.v1 import document_pb2
 
 from services.routing import domain
 from services.routing.attachments import Attachments
-from services.routing.directory import Directory
 from services.routing.domain import Attachment, Document
+from services.routing.station import Station
 
 LIFETIME: Final = timedelta(days=30)
 MAX_LIFETIME: Final = timedelta(days=365)
@@ -47,12 +46,10 @@ _UNREADABLE: Final[Mapping[str, str]] = {
 class Judgement:
     """The checks of one node; each raises what a client is told."""
 
-    def __init__(
-        self, directory: Directory, attachments: Attachments, clock: Clock, max_attachment_bytes: int
-    ) -> None:
-        self._directory = directory
+    def __init__(self, station: Station, attachments: Attachments, max_attachment_bytes: int) -> None:
+        self._directory = station.directory
         self._attachments = attachments
-        self._clock = clock
+        self._clock = station.clock
         self._max_bytes = max_attachment_bytes
 
     def request(self, request: submission_pb2.SubmitDocumentRequest, caller: Caller) -> None:

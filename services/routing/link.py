@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 from lienthong import backoff, queue
-from lienthong.clock import Clock
 from lienthong.db import Database
 from lienthong.errors import DomainError, FailedPrecondition, InvalidArgument, Unavailable
 from lienthong.ids import sub_id
-from lienthong.queue import Claim, Item, Wakeups
+from lienthong.queue import Claim, Item
 from lienthong.routing.v1 import link_pb2
 from lienthong.storage.v1 import storage_pb2
 from lienthong.telemetry import span_from
@@ -29,6 +28,7 @@ from lienthong.types.v1 import document_pb2, envelope_pb2, grant_pb2
 from services.routing import transfer_store
 from services.routing.custody import MAX_BYTES, MAX_TRANSFERS, Custody, Outcome
 from services.routing.dispatch import large
+from services.routing.station import Station
 from services.routing.transfer_store import (
     REJECTION,
     RELEASE,
@@ -61,18 +61,19 @@ _FINAL: Final = {
 
 @dataclass(frozen=True, slots=True)
 class LinkDesk:
-    """What every session of a node shares."""
+    """What every session of a node shares. `instance_id` names this run of the process."""
 
-    node: str
+    station: Station
     instance_id: str
-    db: Database
-    wakeups: Wakeups
     custody: Custody
     replication: ReplicationServiceAsyncStub
-    clock: Clock
     connected: set[str]
     # A node that was killed offers what it had on offer again when this is over.
     lease_seconds: float = 30.0
+
+    @property
+    def db(self) -> Database:
+        return self.station.db
 
 
 class LinkEnded(Exception):  # noqa: N818 - not a failure
@@ -91,7 +92,7 @@ class LinkSession:
         self._in_flight: dict[UUID, Claim] = {}
         self._window = asyncio.Semaphore(_OFFERS_IN_FLIGHT * MAX_TRANSFERS)
         self._taking = asyncio.Semaphore(_OFFERS_TAKEN)
-        self._heard = desk.clock.monotonic()
+        self._heard = desk.station.clock.monotonic()
 
     async def run(self, frames: AsyncIterator[link_pb2.LinkFrame]) -> None:
         """Exchange frames until the other side ends. Whatever is in flight then is given back."""
@@ -116,7 +117,7 @@ class LinkSession:
     def _hello(self) -> link_pb2.Hello:
         return link_pb2.Hello(
             versions=VERSIONS,
-            node=self._desk.node,
+            node=self._desk.station.node,
             instance_id=self._desk.instance_id,
             epoch=1,
             max_transfers=MAX_TRANSFERS,
@@ -140,7 +141,7 @@ class LinkSession:
 
     async def _read(self, frames: AsyncIterator[link_pb2.LinkFrame], group: asyncio.TaskGroup) -> None:
         async for frame in frames:
-            self._heard = self._desk.clock.monotonic()
+            self._heard = self._desk.station.clock.monotonic()
             match frame.WhichOneof("frame"):
                 case "offer":
                     # Bounded: past it the neighbour's frames wait in the transport.
@@ -179,7 +180,7 @@ class LinkSession:
         """Claim and offer, most urgent first, as long as the window has room."""
         desk = self._desk
         while True:
-            seen = desk.wakeups.generation(TRANSFER)
+            seen = desk.station.wakeups.generation(TRANSFER)
             for _ in range(MAX_TRANSFERS):
                 await self._window.acquire()
             claims = await queue.claim(
@@ -194,7 +195,7 @@ class LinkSession:
             if claims:
                 await self._offer(claims)
             else:
-                await desk.wakeups.wait(TRANSFER, seen, 1.0)
+                await desk.station.wakeups.wait(TRANSFER, seen, 1.0)
 
     async def _offer(self, claims: Sequence[Claim]) -> None:
         self._in_flight.update((claim.id, claim) for claim in claims)
@@ -224,7 +225,7 @@ class LinkSession:
             hops=[document_pb2.HopFact.FromString(hop) for hop in transfer.hops],
             blobs=[link_pb2.InlineBlob(sha256=d, content=c) for d, c in envelope.blobs.items()],
         )
-        message.hops[-1].out_time.CopyFrom(to_timestamp(self._desk.clock.now()))
+        message.hops[-1].out_time.CopyFrom(to_timestamp(self._desk.station.clock.now()))
         with span_from(transfer.traceparent, f"offer to {self._peer}") as span:
             span.set_attribute("lienthong.transfer", message.transfer_id)
             message.traceparent = transfer.traceparent
@@ -263,10 +264,10 @@ class LinkSession:
             await queue.complete(tx, [self._in_flight[i] for i in final])
             await transfer_store.settle(tx, final)
             work = [Item(sub_id(i, REJECTION), REJECTION, i.bytes) for i in rejected]
-            for envelope_id in await transfer_store.passed_on(tx, list(final), self._desk.node):
+            for envelope_id in await transfer_store.passed_on(tx, list(final), self._desk.station.node):
                 work.append(Item(sub_id(envelope_id, RELEASE), RELEASE, envelope_id.bytes))
             if work:
-                await queue.put(tx, work, self._desk.wakeups)
+                await queue.put(tx, work, self._desk.station.wakeups)
         self._landed(list(final))
 
     async def _push(self, claim: Claim, answer: link_pb2.TransferAnswer) -> None:
@@ -287,7 +288,7 @@ class LinkSession:
             _log.warning("push failed", extra={"peer": self._peer, "reason": error.reason})
             await queue.retry(self._desk.db, claim, _RETRY_SECONDS, str(error))
         self._landed([claim.id])
-        self._desk.wakeups.notify(TRANSFER)
+        self._desk.station.wakeups.notify(TRANSFER)
 
     def _landed(self, transfer_ids: Sequence[UUID]) -> None:
         for transfer_id in transfer_ids:
@@ -304,7 +305,7 @@ class LinkSession:
     async def _beat(self) -> None:
         while True:
             await asyncio.sleep(_BEAT_SECONDS)
-            if self._desk.clock.monotonic() - self._heard > _SILENCE_SECONDS:
+            if self._desk.station.clock.monotonic() - self._heard > _SILENCE_SECONDS:
                 raise Unavailable("LINK_SILENT", "the neighbour has been silent for too long")
             await self._send(link_pb2.LinkFrame(heartbeat=link_pb2.Heartbeat()))
 

@@ -71,7 +71,7 @@ class LinkServicer(link_pb2_grpc.LinkServiceServicer):
         tree = await self._directory.tree()
         if peer not in tree.parents:
             raise PermissionDenied("NODE_UNKNOWN", "the directory knows no such node", node=peer)
-        if peer not in self._peers and not tree.are_neighbours(self._desk.node, peer):
+        if peer not in self._peers and not tree.are_neighbours(self._desk.station.node, peer):
             raise PermissionDenied("NODE_NOT_NEIGHBOUR", "the node is no neighbour of this one", node=peer)
 
     async def _replace(self, peer: str) -> None:

@@ -11,11 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
-from lienthong.clock import Clock
 from lienthong.db import Transaction
 from lienthong.events import NewEvent, append
-from lienthong.ids import IdFactory
-from lienthong.queue import Wakeups
 from lienthong.routing.v1 import queue_pb2
 from lienthong.telemetry import current_traceparent
 from lienthong.times import to_timestamp
@@ -23,10 +20,10 @@ from lienthong.types.v1 import document_pb2
 
 from services.routing import delivery_store
 from services.routing.delivery_store import ReceivedReceipt
-from services.routing.directory import Directory
 from services.routing.dispatch import RECEIPT_LIFE, Dispatch, Parcel, keep
 from services.routing.domain import FORMAT_VERSION, Status
 from services.routing.seals import Seals
+from services.routing.station import Station
 from services.routing.transfer_store import Envelope
 
 _log: Final = logging.getLogger("lienthong.routing.receipts")
@@ -39,12 +36,12 @@ _MAX_IN_ENVELOPE: Final = 256
 class ReceiptMaker:
     """Puts receipts into signed envelopes on their way to the senders."""
 
-    def __init__(self, node: str, seals: Seals, dispatch: Dispatch, clock: Clock, new_id: IdFactory) -> None:
-        self._node = node
+    def __init__(self, station: Station, seals: Seals, dispatch: Dispatch) -> None:
+        self._node = station.node
         self._seals = seals
         self._dispatch = dispatch
-        self._clock = clock
-        self._new_id = new_id
+        self._clock = station.clock
+        self._new_id = station.new_id
 
     async def parcels(
         self,
@@ -112,11 +109,11 @@ class ReceiptMaker:
 class ReceiptBook:
     """Takes receipts in at the node of the sender."""
 
-    def __init__(self, directory: Directory, wakeups: Wakeups, clock: Clock, new_id: IdFactory) -> None:
-        self._directory = directory
-        self._wakeups = wakeups
-        self._clock = clock
-        self._new_id = new_id
+    def __init__(self, station: Station) -> None:
+        self._directory = station.directory
+        self._wakeups = station.wakeups
+        self._clock = station.clock
+        self._new_id = station.new_id
 
     async def credible(self, payload: document_pb2.EnvelopePayload) -> list[document_pb2.Receipt]:
         """The receipts that their signer may state (promise 7); others are dropped with a log line."""

@@ -8,17 +8,15 @@ item's lease runs out and the next worker goes on from the committed state.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 from lienthong import queue
-from lienthong.clock import Clock
-from lienthong.db import Database, Transaction
+from lienthong.db import Transaction
 from lienthong.errors import DomainError
 from lienthong.events import NewEvent, append
-from lienthong.ids import IdFactory, sub_id
-from lienthong.queue import Claim, Item, Wakeups
+from lienthong.ids import sub_id
+from lienthong.queue import Claim, Item
 from lienthong.registry.v1 import register_pb2
 from lienthong.routing.v1 import queue_pb2
 from lienthong.signing.v1 import signing_pb2
@@ -39,6 +37,7 @@ from services.routing.domain import (
 )
 from services.routing.judgement import is_final
 from services.routing.seals import Seals
+from services.routing.station import Station
 from services.routing.submission_store import Submission
 
 if TYPE_CHECKING:
@@ -51,39 +50,28 @@ ISSUE: Final = "register.issue"
 VOID: Final = "register.void"
 EVENT: Final = "event"
 
-Checkpoint = Callable[[str], Awaitable[None]]
-
-
-async def no_checkpoint(_step: str) -> None:
-    """Production: nothing happens between two steps."""
-
 
 class SubmissionWorkflow:
     """Takes submissions from RECEIVED to ISSUED."""
 
     def __init__(
         self,
-        node: str,
-        db: Database,
+        station: Station,
         registers: RegisterServiceAsyncStub,
         attachments: Attachments,
         seals: Seals,
         dispatch: Dispatch,
-        wakeups: Wakeups,
-        clock: Clock,
-        new_id: IdFactory,
-        checkpoint: Checkpoint = no_checkpoint,
     ) -> None:
-        self._node = node
-        self._db = db
+        self._node = station.node
+        self._db = station.db
         self._registers = registers
         self._attachments = attachments
         self._seals = seals
         self._dispatch = dispatch
-        self._wakeups = wakeups
-        self._clock = clock
-        self._new_id = new_id
-        self._checkpoint = checkpoint
+        self._wakeups = station.wakeups
+        self._clock = station.clock
+        self._new_id = station.new_id
+        self._checkpoint = station.checkpoint
         self._steps = {
             State.SUBMISSION_STATE_RECEIVED: self._number,
             State.SUBMISSION_STATE_NUMBERED: self._seal,
