@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Final
 from lienthong.errors import DataLoss, NotFound
 from lienthong.signing.v1 import signing_pb2
 from lienthong.storage.v1 import storage_pb2
+from lienthong.types.v1 import document_pb2
 
+from services.routing.domain import Attachment
 from services.routing.feeds import Feed
 
 if TYPE_CHECKING:
@@ -31,6 +33,13 @@ class StoredFile:
 
     sha256: bytes
     size_bytes: int
+
+
+def purpose_of(attachment: Attachment) -> signing_pb2.SigningPurpose.ValueType:
+    """Which signature of the agency a file gets: the seal goes onto MAIN alone."""
+    if attachment.role == document_pb2.ATTACHMENT_ROLE_MAIN:
+        return signing_pb2.SIGNING_PURPOSE_SEAL
+    return signing_pb2.SIGNING_PURPOSE_ANNEX
 
 
 class Attachments:
@@ -77,9 +86,18 @@ class Attachments:
                 count=len(missing),
             )
 
-    async def validate(self, sha256: bytes, media_type: str) -> signing_pb2.ValidateDocumentResponse:
-        """The judgement on the signatures of one stored file."""
-        header = signing_pb2.ValidateDocumentHeader(media_type=media_type)
+    async def validate(
+        self,
+        sha256: bytes,
+        media_type: str,
+        *,
+        intended: signing_pb2.SigningPurpose.ValueType = signing_pb2.SIGNING_PURPOSE_UNSPECIFIED,
+        organization: str = "",
+    ) -> signing_pb2.ValidateDocumentResponse:
+        """The judgement on the signatures of one stored file, and on the agency's that is to follow."""
+        header = signing_pb2.ValidateDocumentHeader(
+            media_type=media_type, intended_purpose=intended, organization=organization
+        )
 
         async def requests() -> AsyncIterator[signing_pb2.ValidateDocumentRequest]:
             yield signing_pb2.ValidateDocumentRequest(header=header)

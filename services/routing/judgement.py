@@ -24,7 +24,7 @@ from lienthong.times import from_timestamp, parse_day
 from lienthong.types.v1 import document_pb2
 
 from services.routing import domain
-from services.routing.attachments import Attachments
+from services.routing.attachments import Attachments, purpose_of
 from services.routing.domain import Attachment, Document
 from services.routing.station import Station
 
@@ -32,6 +32,7 @@ LIFETIME: Final = timedelta(days=30)
 MAX_LIFETIME: Final = timedelta(days=365)
 
 Report = signing_pb2.ValidateDocumentResponse
+_NO_PURPOSE: Final = signing_pb2.SIGNING_PURPOSE_UNSPECIFIED
 
 # What validation says of a file that cannot be judged at all, in the words of a submission.
 _UNREADABLE: Final[Mapping[str, str]] = {
@@ -129,14 +130,23 @@ class Judgement:
         for place, attachment in enumerate(document.attachments):
             stat = stats.get(attachment.sha256)
             _check_upload(attachment, stat, f"document.attachments[{place}]", self._max_bytes)
-        reports = await asyncio.gather(
-            *(self._attachments.validate(a.sha256, a.media_type) for a in document.attachments)
-        )
+        reports = await asyncio.gather(*(self._report(a, document, kind) for a in document.attachments))
         for place, (attachment, report) in enumerate(zip(document.attachments, reports, strict=True)):
             field = f"document.attachments[{place}]"
             _check_readable(report, field)
             if attachment.role == document_pb2.ATTACHMENT_ROLE_MAIN:
                 _check_main(report, document.organization, kind, number, field)
+            if report.obstacles:
+                raise _obstacle(report.obstacles[0], field)
+
+    async def _report(self, attachment: Attachment, document: Document, kind: str) -> Report:
+        intended = purpose_of(attachment) if kind == "issue_here" else _NO_PURPOSE
+        return await self._attachments.validate(
+            attachment.sha256,
+            attachment.media_type,
+            intended=intended,
+            organization=document.organization,
+        )
 
 
 def _check_upload(
@@ -166,6 +176,15 @@ def _check_upload(
             size_bytes=stat.size_bytes,
         )
     attachment.size_bytes = stat.size_bytes
+
+
+def _obstacle(reason: str, field: str) -> DomainError:
+    """What would keep the agency from signing: found now, no number is taken in vain."""
+    if reason in _UNREADABLE:
+        return InvalidArgument(
+            _UNREADABLE[reason], f"the attachment cannot be used: {reason}", field=field, cause=reason
+        )
+    return FailedPrecondition(reason, "the agency could not sign the attachment", field=field)
 
 
 def _check_readable(report: Report, field: str) -> None:

@@ -25,7 +25,7 @@ from lienthong.times import to_timestamp
 from lienthong.types.v1 import document_pb2
 
 from services.routing import submission_store as store
-from services.routing.attachments import Attachments, StoredFile
+from services.routing.attachments import Attachments, StoredFile, purpose_of
 from services.routing.dispatch import Dispatch, keep, small
 from services.routing.domain import (
     FORMAT_VERSION,
@@ -139,10 +139,8 @@ class SubmissionWorkflow:
         """Fill and seal MAIN, sign the others; only what is persisted here ever leaves."""
         document = _copy(submission.document)
         for attachment in document.attachments:
-            is_main = attachment.role == document_pb2.ATTACHMENT_ROLE_MAIN
-            purpose = signing_pb2.SIGNING_PURPOSE_SEAL if is_main else signing_pb2.SIGNING_PURPOSE_ANNEX
             header = signing_pb2.SignDocumentHeader(
-                purpose=purpose,
+                purpose=purpose_of(attachment),
                 organization=submission.organization,
                 document_id=document.document_id,
                 media_type=attachment.media_type,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from lienthong.errors import InvalidArgument
@@ -107,7 +107,16 @@ def keys_to_proto(keys: Iterable[HeldKey]) -> pb.ListKeysResponse:
     )
 
 
-def report_to_proto(report: ValidationReport, content: Content) -> pb.ValidateDocumentResponse:
+def intended_purpose(header: pb.ValidateDocumentHeader) -> Purpose | None:
+    """The agency's signature that is to follow, if one is."""
+    return {pb.SIGNING_PURPOSE_SEAL: Purpose.SEAL, pb.SIGNING_PURPOSE_ANNEX: Purpose.ANNEX}.get(
+        header.intended_purpose
+    )
+
+
+def report_to_proto(
+    report: ValidationReport, content: Content, obstacles: Sequence[str] = ()
+) -> pb.ValidateDocumentResponse:
     return pb.ValidateDocumentResponse(
         sha256=content.sha256,
         verdict=_VERDICTS[report.verdict],
@@ -117,6 +126,7 @@ def report_to_proto(report: ValidationReport, content: Content) -> pb.ValidateDo
         number=report.number or "",
         notation=report.notation or "",
         date=report.date.isoformat() if report.date else "",
+        obstacles=obstacles,
     )
 
 

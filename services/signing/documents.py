@@ -29,12 +29,12 @@ from services.signing.domain import (
 )
 from services.signing.keys import HeldKey
 from services.signing.ooxml.extend import extend_package
-from services.signing.ooxml.sign import sign_package
+from services.signing.ooxml.sign import require_signable, sign_package
 from services.signing.ooxml.verify import PackageValidator
-from services.signing.orders import HEAD_BYTES, Format, actual_format, require_format
+from services.signing.orders import HEAD_BYTES, Format, Purpose, actual_format, require_format
 from services.signing.pdf.extending import insert_token, pending_stamp
 from services.signing.pdf.preparing import prepare
-from services.signing.pdf.sealing import seal, sign_annex
+from services.signing.pdf.sealing import require_annex, require_sealable, seal, sign_annex
 from services.signing.pdf.signer import DocumentSigner
 from services.signing.pdf.signing import SigningContext, sign_personal
 from services.signing.pdf.validating import Validator
@@ -135,6 +135,23 @@ class Documents:
             # Both judges promise not to raise; a file that breaks the promise is no less bad for it.
             _log.exception("a judge failed")
             return ValidationReport(Verdict.INVALID, reasons=(Reason.DOCUMENT_BROKEN,))
+
+    async def obstacles(
+        self, source: Path, kind: Format, intended: Purpose, organization: str, report: ValidationReport
+    ) -> tuple[str, ...]:
+        """Why the document could not be given the agency's signature, before a number is taken for it."""
+        try:
+            with _contract_words():
+                if intended is Purpose.SEAL:
+                    _require(source, Format.PDF)
+                    await self._workers.run(require_sealable, source, report, organization)
+                elif kind is Format.PDF:
+                    await self._workers.run(require_annex, source)
+                else:
+                    await self._workers.run(require_signable, source)
+        except DomainError as obstacle:
+            return (obstacle.reason,)
+        return ()
 
     @asynccontextmanager
     async def _turn(self, source: Path) -> AsyncIterator[None]:

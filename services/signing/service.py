@@ -181,11 +181,17 @@ class ValidationService(signing_pb2_grpc.ValidationServiceServicer):
         context: Context,
     ) -> pb.ValidateDocumentResponse:
         messages = patient(request_iterator, self._desk.patience)
-        declared = declared_format((await _first(messages)).header.media_type)
+        header = (await _first(messages)).header
+        declared, intended = declared_format(header.media_type), convert.intended_purpose(header)
         async with self._desk.place() as files:
             received = await files.receive(_chunks(messages))
             report = await self._documents.validate(files.source, declared)
-        return convert.report_to_proto(report, received)
+            obstacles: tuple[str, ...] = ()
+            if declared is not None and intended is not None:
+                obstacles = await self._documents.obstacles(
+                    files.source, declared, intended, header.organization, report
+                )
+        return convert.report_to_proto(report, received, obstacles)
 
 
 class TimestampService(signing_pb2_grpc.TimestampServiceServicer):

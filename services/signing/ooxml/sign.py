@@ -107,6 +107,12 @@ async def complete_signature(
     await asyncio.to_thread(_write, source, target, xml.serialize(root))
 
 
+def require_signable(source: Path) -> None:
+    """What `sign_package` would refuse of the document itself."""
+    with Package.open(source) as package:
+        _refuse_unsuitable(package, survey(package))
+
+
 def _refuse_unsuitable(package: Package, found: Survey) -> None:
     require_one_main_part(found, package)
     if len(found.signatures) >= _MAX_SIGNATURES:

@@ -2,6 +2,7 @@
 
 # mypy: allow-untyped-calls
 
+from collections.abc import Mapping
 from typing import Final
 
 from lienthong.errors import FailedPrecondition
@@ -35,19 +36,32 @@ def fill_fields(writer: IncrementalPdfFileWriter, values: dict[str, str]) -> Non
     """Set value and appearance of the text fields. A field with another value is never overwritten."""
     fields = form_fields(writer.prev)
     for name, text in values.items():
-        field = fields.get(name)
-        if field is None or entry(field, "/FT") != "/Tx":
-            raise FailedPrecondition(
-                "DOCUMENT_NOT_PREPARED", "the document lacks a field to fill", field=name
-            )
+        field = _text_field(fields, name)
         present = field_text(field)
         if present == text:
             continue
-        if present:
-            raise FailedPrecondition(
-                "FIELD_ALREADY_FILLED", "the field has another value", field=name, value=present
-            )
+        _refuse_other_value(name, present)
         _fill(writer, field, text, italic=name == DATE_FIELD)
+
+
+def require_unfilled(fields: Mapping[str, generic.DictionaryObject]) -> None:
+    """Number and date are still to be filled: whoever filled them knew neither."""
+    for name in (NUMBER_FIELD, DATE_FIELD):
+        _refuse_other_value(name, field_text(_text_field(fields, name)))
+
+
+def _text_field(fields: Mapping[str, generic.DictionaryObject], name: str) -> generic.DictionaryObject:
+    field = fields.get(name)
+    if field is None or entry(field, "/FT") != "/Tx":
+        raise FailedPrecondition("DOCUMENT_NOT_PREPARED", "the document lacks a field to fill", field=name)
+    return field
+
+
+def _refuse_other_value(name: str, present: str) -> None:
+    if present:
+        raise FailedPrecondition(
+            "FIELD_ALREADY_FILLED", "the field has another value", field=name, value=present
+        )
 
 
 def _fill(

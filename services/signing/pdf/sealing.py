@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from lienthong.errors import FailedPrecondition
+from pyhanko.pdf_utils import generic
 from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
 from pyhanko.pdf_utils.reader import PdfFileReader
 
@@ -24,7 +25,7 @@ from services.signing.domain import (
 )
 from services.signing.pdf import drawings
 from services.signing.pdf.active import refuse_active_content
-from services.signing.pdf.filling import fill_fields, mark_values
+from services.signing.pdf.filling import fill_fields, mark_values, require_unfilled
 from services.signing.pdf.fonts import text_width
 from services.signing.pdf.opening import form_fields, opened
 from services.signing.pdf.placing import rectangle_size
@@ -55,17 +56,29 @@ def seal(
     require_leader(validator.validate(source), identity.organization)
     values = mark_values(mark, with_notation=with_notation)
     with opened(source) as reader:
-        field = form_fields(reader).get(AGENCY_FIELD)
-        if field is None or "/Lock" not in field:
-            raise FailedPrecondition(
-                "DOCUMENT_NOT_PREPARED", "the document lacks the agency's field", field=AGENCY_FIELD
-            )
-        size = rectangle_size(field)
+        size = rectangle_size(_agency_field(reader))
         writer = IncrementalPdfFileWriter.from_reader(reader)
         fill_fields(writer, values)
         page = drawings.agency_seal(appearance, *size)
         placed = Placed(AGENCY_FIELD, issue_statement(mark), page, size)
         apply_signature(writer, output, signer, context.clock.now(), placed)
+
+
+def require_sealable(source: Path, report: ValidationReport, organization: str) -> None:
+    """What `seal` would refuse of the document itself, found before a number is taken for it."""
+    require_leader(report, organization)
+    with opened(source) as reader:
+        _agency_field(reader)
+        require_unfilled(form_fields(reader))
+
+
+def _agency_field(reader: PdfFileReader) -> generic.DictionaryObject:
+    field = form_fields(reader).get(AGENCY_FIELD)
+    if field is None or "/Lock" not in field:
+        raise FailedPrecondition(
+            "DOCUMENT_NOT_PREPARED", "the document lacks the agency's field", field=AGENCY_FIELD
+        )
+    return field
 
 
 def require_leader(report: ValidationReport, organization: str) -> None:
@@ -89,6 +102,18 @@ def require_leader(report: ValidationReport, organization: str) -> None:
         raise FailedPrecondition("LEADER_SIGNATURE_UNSTAMPED", "under the seal it can be stamped no more")
 
 
+def require_annex(source: Path) -> None:
+    """What `sign_annex` would refuse of the document itself."""
+    with opened(source) as reader:
+        _refuse_unsuitable_annex(reader)
+
+
+def _refuse_unsuitable_annex(reader: PdfFileReader) -> None:
+    refuse_active_content(reader)
+    if AGENCY_FIELD in form_fields(reader):
+        raise FailedPrecondition("DOCUMENT_ALREADY_SEALED", "the document has an agency's field already")
+
+
 def sign_annex(
     source: Path, output: Path, mark: IssueMark, signer: DocumentSigner, context: SigningContext
 ) -> None:
@@ -96,9 +121,7 @@ def sign_annex(
     check_signer(signer, context, SignatureRole.AGENCY)
     moment = context.clock.now()
     with opened(source) as reader:
-        refuse_active_content(reader)
-        if AGENCY_FIELD in form_fields(reader):
-            raise FailedPrecondition("DOCUMENT_ALREADY_SEALED", "the document has an agency's field already")
+        _refuse_unsuitable_annex(reader)
         text = annex_text(mark, moment)
         place = _annex_place(reader, text_width(text, _ANNEX_SIZE))
         spec = signature_field(AGENCY_FIELD, place, page_box(reader, place, AGENCY_FIELD), lock=True)

@@ -120,7 +120,7 @@ async def test_failed_work_comes_back_with_its_reason(db: Database) -> None:
 
 
 async def test_work_that_was_cancelled_from_within_is_a_failure(db: Database) -> None:
-    """A call that dies with a CancelledError of its own (a broken stream) must not come back at once, untried."""
+    """A call that dies with a CancelledError of its own must not come back at once, untried."""
     await _put(db, 1)
     attempts: list[int] = []
 

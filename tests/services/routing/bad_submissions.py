@@ -25,12 +25,20 @@ from tests.services.routing.conftest import LIMIT
 from tests.services.routing.papers import (
     CLOSED,
     FIFTH,
+    LEADER,
     OWN_SOFTWARE,
     SIXTH,
     issued,
 )
 from tests.support import ooxml
-from tests.support.documents import encrypted, letter, swap_first_page, updated
+from tests.support.documents import (
+    encrypted,
+    letter,
+    run_script_on_open,
+    set_text,
+    swap_first_page,
+    updated,
+)
 
 DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 OLE = bytes.fromhex("d0cf11e0a1b11ae1")
@@ -88,6 +96,27 @@ async def too_large(bench: Bench) -> Request:
 
 async def unsigned(bench: Bench) -> Request:
     return await main_of(bench, (await bench.papers.prepared(bench.site)).read_bytes())
+
+
+async def unprepared(bench: Bench) -> Request:
+    """Signed by the leader before the fields were placed: nothing could be filled or sealed."""
+    path = bench.folder / "unprepared.pdf"
+    await bench.site.agency(LEADER).signing.sign(bench.papers.letter(), path)
+    return await main_of(bench, path.read_bytes())
+
+
+async def numbered_beforehand(bench: Bench) -> Request:
+    filled = updated(
+        await bench.papers.prepared(bench.site), bench.folder / "filled.pdf", set_text("lt_number", "99")
+    )
+    path = bench.folder / "numbered.pdf"
+    await bench.site.agency(LEADER).signing.sign(filled, path)
+    return await main_of(bench, path.read_bytes())
+
+
+async def scripted_annex(bench: Bench) -> Request:
+    path = updated(letter(bench.folder / "plain.pdf"), bench.folder / "script.pdf", run_script_on_open)
+    return await bench.request(await bench.main(), await bench.file(path.read_bytes(), ANNEX))
 
 
 async def signed_by_another_agency(bench: Bench) -> Request:
@@ -220,6 +249,9 @@ CASES: dict[str, tuple[Make, type[DomainError], str, str]] = {
     "a bit changed after signing": (flipped, InvalidArgument, "ATTACHMENT_CHANGED", FIRST),
     "page changed after signing": (rewritten, InvalidArgument, "ATTACHMENT_CHANGED", FIRST),
     "leader has not signed": (unsigned, FailedPrecondition, "LEADER_SIGNATURE_MISSING", FIRST),
+    "fields not placed": (unprepared, FailedPrecondition, "DOCUMENT_NOT_PREPARED", FIRST),
+    "number filled beforehand": (numbered_beforehand, FailedPrecondition, "NUMBER_ALREADY_FILLED", FIRST),
+    "script in an annex": (scripted_annex, InvalidArgument, "ATTACHMENT_ACTIVE_CONTENT", SECOND),
     "another agency's leader": (
         signed_by_another_agency,
         FailedPrecondition,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -82,10 +84,40 @@ class Papers:
             )
         return path
 
+    @asynccontextmanager
+    async def expired_seal(self, site: Site) -> AsyncIterator[None]:
+        """The node runs with a seal whose certificate has expired: what it finds only when it seals."""
+        now = datetime.now(UTC)
+        expired = self._world.authority.agency_seal(
+            SENDER,
+            "Văn phòng MẪU",
+            not_before=now - timedelta(days=9),
+            not_after=now - timedelta(days=1),
+            label="expired",
+        )
+        folder = self._world.layout.node(site.node).keys / f"org/{SENDER}" / "seal"
+        files = {folder / file.name: file for file in (expired.chain_path, expired.key_path)}
+        kept = {path: path.read_bytes() for path in files}
+        for path, source in files.items():
+            path.write_bytes(source.read_bytes())
+        await restarted(site)
+        try:
+            yield
+        finally:
+            for path, content in kept.items():
+                path.write_bytes(content)
+            await restarted(site)
+
     def write(self, name: str, content: bytes) -> Path:
         path = self._folder / name
         path.write_bytes(content)
         return path
+
+
+async def restarted(site: Site) -> None:
+    """Stop and start: keys are read when a node starts."""
+    await site.stop()
+    await site.start()
 
 
 def issued(number: int) -> AlreadyIssued:

@@ -28,7 +28,6 @@ from tests.services.routing.papers import (
     CLERK,
     FIFTH,
     HERE,
-    LEADER,
     OWN_SOFTWARE,
     SENDER,
     SIXTH,
@@ -198,18 +197,17 @@ async def test_accepted(site: Site, papers: Papers, step: str) -> None:
 
 @pytest.mark.parametrize("step", STEPS_VOID)
 async def test_abandoned(site: Site, papers: Papers, step: str, folder: Path) -> None:
-    unprepared = folder / "unprepared.pdf"
-    await site.agency(LEADER).signing.sign(papers.letter(), unprepared)
     clerk = site.agency(CLERK)
-    main, request_id = await clerk.attach(unprepared, MAIN), uuid4()
+    main, request_id = await clerk.attach(await papers.signed(site), MAIN), uuid4()
 
     async def act() -> Submission:
         return await clerk.submit(document(main), [SIXTH], HERE, request_id=request_id)
 
-    given_up = await dying_at(site, step, act)
-    with pytest.raises(FailedPrecondition):
-        await clerk.wait_issued(given_up.submission_id)
-    await quiet(site)
+    async with papers.expired_seal(site):
+        given_up = await dying_at(site, step, act)
+        with pytest.raises(FailedPrecondition):
+            await clerk.wait_issued(given_up.submission_id)
+        await quiet(site)
     found = await clerk.submission(given_up.submission_id)
     assert found.state == submission_pb2.SUBMISSION_STATE_ABANDONED
     await assert_register_explains_all(site)

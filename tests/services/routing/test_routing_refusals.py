@@ -19,7 +19,7 @@ from lienthong.registry.v1 import register_pb2
 from lienthong.routing.v1 import submission_pb2, submission_pb2_grpc
 from lienthong.storage.v1 import storage_pb2
 
-from tests.services.routing.bad_submissions import CASES, FIRST, main_of
+from tests.services.routing.bad_submissions import CASES, FIRST
 from tests.services.routing.bench import Bench, Request
 from tests.services.routing.papers import (
     CLERK,
@@ -119,16 +119,14 @@ async def test_a_document_is_submitted_once_and_the_second_leaves_no_hold(bench:
 async def test_what_cannot_be_sealed_is_abandoned_with_its_reason_and_its_number_is_void(
     bench: Bench,
 ) -> None:
-    """Signed before the fields were placed: only sealing finds out, after the number was taken."""
-    leader = bench.site.agency(LEADER)
-    unprepared = bench.folder / "unprepared.pdf"
-    await leader.signing.sign(bench.papers.letter(), unprepared)
-    request = await main_of(bench, unprepared.read_bytes())
-    taken = await bench.submit(request)
+    """An expired seal: only sealing finds out, after the number was taken."""
+    request = await bench.request()
     clerk = bench.site.agency(CLERK)
-    with pytest.raises(FailedPrecondition) as given_up:
-        await clerk.wait_issued(taken.submission_id)
-    assert given_up.value.reason == "DOCUMENT_NOT_PREPARED"
+    async with bench.papers.expired_seal(bench.site):
+        taken = await bench.submit(request)
+        with pytest.raises(FailedPrecondition) as given_up:
+            await clerk.wait_issued(taken.submission_id)
+    assert given_up.value.reason == "SIGNER_CERTIFICATE_EXPIRED"
     found = await clerk.submission(taken.submission_id)
     assert found.envelope_id == ""
     book = clerk.registers.book(register_pb2.DIRECTION_OUTGOING, this_year())
@@ -139,7 +137,7 @@ async def test_what_cannot_be_sealed_is_abandoned_with_its_reason_and_its_number
 
     void = await bench.site.connection(CLERK).wait_until(ask, 20.0)
     assert void is not None
-    assert void.void_reason == "DOCUMENT_NOT_PREPARED"
+    assert void.void_reason == "SIGNER_CERTIFICATE_EXPIRED"
     checked = await clerk.registers.check(book)
     assert (list(checked.missing), checked.reserved) == ([], 0)
 

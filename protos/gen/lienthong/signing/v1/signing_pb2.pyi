@@ -544,16 +544,24 @@ class ValidateDocumentHeader(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     MEDIA_TYPE_FIELD_NUMBER: _builtins.int
+    INTENDED_PURPOSE_FIELD_NUMBER: _builtins.int
+    ORGANIZATION_FIELD_NUMBER: _builtins.int
     media_type: _builtins.str
     """IANA media type; decides which format is expected."""
+    intended_purpose: Global___SigningPurpose.ValueType
+    """Agency signature that is intended next (SEAL or ANNEX); the answer then also names what stands in its way."""
+    organization: _builtins.str
+    """Organization whose signature is intended."""
     def __init__(
         self,
         *,
         media_type: _builtins.str = ...,
+        intended_purpose: Global___SigningPurpose.ValueType = ...,
+        organization: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["media_type", b"media_type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["intended_purpose", b"intended_purpose", "media_type", b"media_type", "organization", b"organization"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -667,6 +675,7 @@ class ValidateDocumentResponse(_message.Message):
     NUMBER_FIELD_NUMBER: _builtins.int
     NOTATION_FIELD_NUMBER: _builtins.int
     DATE_FIELD_NUMBER: _builtins.int
+    OBSTACLES_FIELD_NUMBER: _builtins.int
     sha256: _builtins.bytes
     """SHA-256 of the file as read (32 bytes)."""
     verdict: _document_pb2.Verdict.ValueType
@@ -687,6 +696,12 @@ class ValidateDocumentResponse(_message.Message):
     def signatures(self) -> _containers.RepeatedCompositeFieldContainer[Global___SignatureReport]:
         """Signatures in the order in which they were made."""
 
+    @_builtins.property
+    def obstacles(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Stable reasons why the file could not be given the intended signature, keys and certificates aside,
+        e.g. "DOCUMENT_NOT_PREPARED".
+        """
+
     def __init__(
         self,
         *,
@@ -698,10 +713,11 @@ class ValidateDocumentResponse(_message.Message):
         number: _builtins.str = ...,
         notation: _builtins.str = ...,
         date: _builtins.str = ...,
+        obstacles: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["date", b"date", "level", b"level", "notation", b"notation", "number", b"number", "reasons", b"reasons", "sha256", b"sha256", "signatures", b"signatures", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["date", b"date", "level", b"level", "notation", b"notation", "number", b"number", "obstacles", b"obstacles", "reasons", b"reasons", "sha256", b"sha256", "signatures", b"signatures", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
