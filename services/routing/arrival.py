@@ -12,6 +12,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -30,7 +31,7 @@ from services.routing import delivery_store, transfer_store
 from services.routing.attachments import Attachments
 from services.routing.delivery_store import NewDelivery
 from services.routing.dispatch import Dispatch
-from services.routing.domain import Status
+from services.routing.domain import FORMAT_VERSION, Status
 from services.routing.receipts import ReceiptBook, ReceiptMaker
 from services.routing.station import Station
 from services.routing.submission import EVENT
@@ -50,6 +51,11 @@ class Arriving:
     transfer: Transfer
     envelope: Envelope
     payload: document_pb2.EnvelopePayload
+
+    @property
+    def is_known(self) -> bool:
+        """Whether this node understands the version in which the message is written."""
+        return self.payload.format_version <= FORMAT_VERSION
 
 
 @dataclass(slots=True)
@@ -88,12 +94,12 @@ class Arrival:
         """Deliver what can be delivered; what fails alone is tried again alone."""
         loaded = await transfer_store.load_transfers(self._db, [claim.id for claim in claims])
         arriving = [Arriving(c, t, e, e.payload()) for c in claims for t, e in [loaded[c.id]]]
-        documents = [a for a in arriving if a.payload.WhichOneof("message") == "document"]
-        receipts = [a for a in arriving if a.payload.WhichOneof("message") == "receipts"]
+        receipts = [a for a in arriving if a.is_known and a.payload.WhichOneof("message") == "receipts"]
+        others = [a for a in arriving if a not in receipts]
         if receipts:
             await self._enter(receipts)
-        if documents:
-            await self._deliver(documents)
+        if others:
+            await self._deliver(others)
 
     async def _enter(self, arriving: Sequence[Arriving]) -> None:
         await self._checkpoint("arrival.receipts.before")
@@ -123,6 +129,8 @@ class Arrival:
 
     async def _judge(self, arriving: Arriving) -> list[document_pb2.AttachmentVerdict]:
         """Bring the small attachments to storage, hold all, and validate each."""
+        if not arriving.is_known:
+            return []  # nothing of it is read, so it will be refused
         document = arriving.payload.document
         with span_from(arriving.transfer.traceparent, "validate attachments"):
             for sha256, content in arriving.envelope.blobs.items():
@@ -140,6 +148,8 @@ class Arrival:
         outcome = Outcome([], defaultdict(list))
         for arriving, verdicts in ready:
             await self._one(arriving, verdicts, known, outcome)
+        # What a node sent is receipts, of whatever version: they earn none.
+        outcome.receipts.pop("", None)
         parcels = await self._maker.parcels(
             outcome.receipts,
             urgency=max(a.envelope.urgency for a, _ in ready),
@@ -180,13 +190,7 @@ class Arrival:
                 receipt = self._maker.receipt(
                     envelope.envelope_id, document.document_id, recipient, Status.ARRIVED, 1
                 )
-                refusal = (
-                    "NO_ROUTE"
-                    if nodes[recipient] != self._node
-                    else "EXPIRED"
-                    if envelope.expire_time <= now
-                    else ""
-                )
+                refusal = self._refusal(arriving, nodes[recipient], now)
                 if refusal:
                     make_negative(receipt, refusal)
                 else:
@@ -194,7 +198,15 @@ class Arrival:
                     receipt.verdicts.extend(verdicts)
                     receipt.hops.extend(hops)
                     outcome.deliveries.append(self._delivery(arriving, recipient, verdicts))
-                outcome.receipts[document.organization].append(receipt)
+                outcome.receipts[arriving.payload.organization].append(receipt)
+
+    def _refusal(self, arriving: Arriving, serving_node: str, now: datetime) -> str:
+        """Why this node, which has custody, will never deliver to a recipient; empty when it will."""
+        if not arriving.is_known:
+            return "FORMAT_VERSION"
+        if serving_node != self._node:
+            return "NO_ROUTE"
+        return "EXPIRED" if arriving.envelope.expire_time <= now else ""
 
     def _delivery(
         self, arriving: Arriving, recipient: str, verdicts: Sequence[document_pb2.AttachmentVerdict]

@@ -91,14 +91,19 @@ def _judged(
 
 
 def check_payload(payload: document_pb2.EnvelopePayload) -> None:
-    """The shape that every node relies on; the signature was judged before."""
-    if payload.format_version != FORMAT_VERSION:
-        raise InvalidArgument(
-            "FORMAT_VERSION", "unknown version of the envelope format", version=payload.format_version
-        )
+    """The shape that every node relies on; the signature was judged before.
+
+    Of a newer version only what carries it on is looked at: a relay need not understand what it relays.
+    """
     parse_id(payload.envelope_id, "envelope_id")
     if not payload.recipients or not payload.HasField("expire_time"):
         raise InvalidArgument("PAYLOAD_INVALID", "an envelope has recipients and an expiry")
+    if payload.format_version < FORMAT_VERSION:
+        raise InvalidArgument(
+            "FORMAT_VERSION", "no such version of the format", version=payload.format_version
+        )
+    if payload.format_version > FORMAT_VERSION:
+        return
     kind = payload.WhichOneof("message")
     if kind == "document":
         parse_id(payload.document.document_id, "document.document_id")

@@ -69,11 +69,12 @@ async def get(queries: Queries, submission_id: UUID) -> Submission:
 
 
 async def find(queries: Queries, organization: str, column: str, value: UUID) -> Submission:
-    """One submission of an organization, by `submission_id` or `document_id`."""
+    """One submission of an organization, by `submission_id`, or the latest by `document_id`."""
     if column not in ("submission_id", "document_id"):
         raise ValueError(f"submissions are not found by {column}")
     row = await queries.fetchrow(
-        f"SELECT * FROM submission WHERE organization = $1 AND {column} = $2",  # noqa: S608  (checked)
+        f"SELECT * FROM submission WHERE organization = $1 AND {column} = $2"  # noqa: S608  (checked)
+        " ORDER BY submission_id DESC LIMIT 1",
         organization,
         value,
     )

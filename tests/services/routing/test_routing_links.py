@@ -124,7 +124,7 @@ def parcel(
     named: tuple[str, ...] | None = None,
     hops: tuple[str, ...] = (AWAY,),
     expires: timedelta = timedelta(days=1),
-    payload: document_pb2.EnvelopePayload | None = None,
+    version: int = 1,
     content: bytes = PAGE,
     blobs: tuple[bytes, ...] = (PAGE,),
     **fields: Any,
@@ -138,8 +138,8 @@ def parcel(
         sha256=hashlib.sha256(content).digest(),
     )
     facts = {"organization": AWAY, "subject": "MẪU", "attachments": [main], **fields}
-    signed = payload or document_pb2.EnvelopePayload(
-        format_version=1,
+    signed = document_pb2.EnvelopePayload(
+        format_version=version,
         envelope_id=str(uuid.uuid4()),
         organization=AWAY,
         expire_time=to_timestamp(datetime.now(UTC) + expires),
@@ -238,9 +238,7 @@ async def test_what_is_wrong_is_rejected_item_by_item_and_for_good(site: Site, w
         "INLINE_ATTACHMENT_TOO_LARGE": parcel(world, blobs=(PAGE, bytes(64 * 1024 + 1))),
         "MAIN_ATTACHMENT_MISSING": parcel(world, attachments=[]),
         "SUBJECT_TOO_LONG": parcel(world, subject="ề" * 501),
-        "FORMAT_VERSION": parcel(
-            world, payload=document_pb2.EnvelopePayload(format_version=2, organization=AWAY)
-        ),
+        "FORMAT_VERSION": parcel(world, version=0),
     }
     async with linked(site) as neighbour:
         answers = await neighbour.answers(good, *cases.values())
@@ -251,6 +249,27 @@ async def test_what_is_wrong_is_rejected_item_by_item_and_for_good(site: Site, w
     for reason, transfer in cases.items():
         # What was tampered with names, in its payload, an envelope that nobody sent.
         assert envelope_id_of(transfer) not in kept, f"{reason} must not be in custody"
+
+
+async def test_a_newer_version_is_carried_and_where_it_ends_it_is_answered_for(
+    site: Site, world: World
+) -> None:
+    """A relay need not understand what it relays; who should deliver it says that it cannot (R3)."""
+    transfer = parcel(world, version=2)
+    async with linked(site) as neighbour:
+        assert await neighbour.answers(transfer) == [(ACCEPTED, "")]
+        while True:
+            offer = await neighbour.receive("offer")
+            await neighbour.answer(offer, ACCEPTED)
+            payloads = [document_pb2.EnvelopePayload.FromString(t.envelope.payload) for t in offer.transfers]
+            receipts = [r for p in payloads for r in p.receipts.receipts]
+            mine = [r for r in receipts if r.envelope_id == envelope_id_of(transfer)]
+            if mine:
+                break
+    [receipt] = mine
+    assert (receipt.outcome, receipt.reason_code) == (NOT_DELIVERED, "FORMAT_VERSION")
+    inbox = await site.agency(client_of(SIXTH)).inbox.all()
+    assert envelope_id_of(transfer) not in {d.envelope_id for d in inbox}
 
 
 async def test_too_large_an_offer_is_deferred_and_nothing_is_taken(site: Site, world: World) -> None:

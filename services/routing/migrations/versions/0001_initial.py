@@ -34,7 +34,9 @@ CREATE TABLE submission (
     create_time    timestamptz NOT NULL DEFAULT now(),
     issue_time     timestamptz
 );
-CREATE UNIQUE INDEX submission_document ON submission (organization, document_id);
+-- A document that was given up may be submitted again; 6 is ABANDONED.
+CREATE UNIQUE INDEX submission_document ON submission (organization, document_id) WHERE state <> 6;
+CREATE INDEX submission_by_document ON submission (organization, document_id, submission_id DESC);
 CREATE INDEX submission_newest ON submission (organization, submission_id DESC);
 """
 

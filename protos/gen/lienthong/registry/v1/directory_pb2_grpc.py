@@ -101,7 +101,8 @@ class DirectoryServiceServicer:
     def ImportOrganizations(self, request, context):
         """Imports nodes and organizations: adds the new, replaces the changed by code, deletes none (closing is a `valid_to`). All or nothing.
         Operators, and the node's own services at start. Idempotent by content and by `request_id`.
-        Errors: INVALID_ARGUMENT with the row and field at fault (ORGANIZATION_CODE_INVALID, NODE_UNKNOWN, NODE_TREE_BROKEN, SUPERIOR_UNKNOWN, VALIDITY_INVALID, TIER_UNKNOWN).
+        Errors: INVALID_ARGUMENT with the row and field at fault (ORGANIZATION_CODE_INVALID, ORGANIZATION_DUPLICATE,
+        NODE_UNKNOWN, NODE_DUPLICATE, NODE_TREE_BROKEN, SUPERIOR_UNKNOWN, SUPERIOR_CYCLE, NAME_INVALID, ALIAS_TAKEN, VALIDITY_INVALID, TIER_UNKNOWN).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

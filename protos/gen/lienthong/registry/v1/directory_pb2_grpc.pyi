@@ -51,7 +51,8 @@ class DirectoryServiceStub:
     ImportOrganizations: _grpc.UnaryUnaryMultiCallable[_directory_pb2.ImportOrganizationsRequest, _directory_pb2.ImportOrganizationsResponse]
     """Imports nodes and organizations: adds the new, replaces the changed by code, deletes none (closing is a `valid_to`). All or nothing.
     Operators, and the node's own services at start. Idempotent by content and by `request_id`.
-    Errors: INVALID_ARGUMENT with the row and field at fault (ORGANIZATION_CODE_INVALID, NODE_UNKNOWN, NODE_TREE_BROKEN, SUPERIOR_UNKNOWN, VALIDITY_INVALID, TIER_UNKNOWN).
+    Errors: INVALID_ARGUMENT with the row and field at fault (ORGANIZATION_CODE_INVALID, ORGANIZATION_DUPLICATE,
+    NODE_UNKNOWN, NODE_DUPLICATE, NODE_TREE_BROKEN, SUPERIOR_UNKNOWN, SUPERIOR_CYCLE, NAME_INVALID, ALIAS_TAKEN, VALIDITY_INVALID, TIER_UNKNOWN).
     """
 
 @_typing.type_check_only
@@ -77,7 +78,8 @@ class DirectoryServiceAsyncStub(DirectoryServiceStub):
     ImportOrganizations: _aio.UnaryUnaryMultiCallable[_directory_pb2.ImportOrganizationsRequest, _directory_pb2.ImportOrganizationsResponse]  # type: ignore[assignment]
     """Imports nodes and organizations: adds the new, replaces the changed by code, deletes none (closing is a `valid_to`). All or nothing.
     Operators, and the node's own services at start. Idempotent by content and by `request_id`.
-    Errors: INVALID_ARGUMENT with the row and field at fault (ORGANIZATION_CODE_INVALID, NODE_UNKNOWN, NODE_TREE_BROKEN, SUPERIOR_UNKNOWN, VALIDITY_INVALID, TIER_UNKNOWN).
+    Errors: INVALID_ARGUMENT with the row and field at fault (ORGANIZATION_CODE_INVALID, ORGANIZATION_DUPLICATE,
+    NODE_UNKNOWN, NODE_DUPLICATE, NODE_TREE_BROKEN, SUPERIOR_UNKNOWN, SUPERIOR_CYCLE, NAME_INVALID, ALIAS_TAKEN, VALIDITY_INVALID, TIER_UNKNOWN).
     """
 
 class DirectoryServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -130,7 +132,8 @@ class DirectoryServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_directory_pb2.ImportOrganizationsResponse, _abc.Awaitable[_directory_pb2.ImportOrganizationsResponse]]:
         """Imports nodes and organizations: adds the new, replaces the changed by code, deletes none (closing is a `valid_to`). All or nothing.
         Operators, and the node's own services at start. Idempotent by content and by `request_id`.
-        Errors: INVALID_ARGUMENT with the row and field at fault (ORGANIZATION_CODE_INVALID, NODE_UNKNOWN, NODE_TREE_BROKEN, SUPERIOR_UNKNOWN, VALIDITY_INVALID, TIER_UNKNOWN).
+        Errors: INVALID_ARGUMENT with the row and field at fault (ORGANIZATION_CODE_INVALID, ORGANIZATION_DUPLICATE,
+        NODE_UNKNOWN, NODE_DUPLICATE, NODE_TREE_BROKEN, SUPERIOR_UNKNOWN, SUPERIOR_CYCLE, NAME_INVALID, ALIAS_TAKEN, VALIDITY_INVALID, TIER_UNKNOWN).
         """
 
 def add_DirectoryServiceServicer_to_server(servicer: DirectoryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
