@@ -15,6 +15,7 @@ from lienthong.db import Database
 from lienthong.ids import IdFactory, new_id
 from lienthong.migrations import require_head
 from lienthong.pki.keys import SigningKey, load_signing_key
+from lienthong.pki.revocation import RevocationFiles
 from lienthong.pki.trust import TrustStore
 from lienthong.queue import BatchWorker, Claim, NotifyBridge, Wakeups, Worker, WorkerPolicy
 from lienthong.registry.v1.directory_pb2_grpc import DirectoryServiceStub
@@ -65,7 +66,12 @@ async def build(
     channels = Channels(node.tls, node.addresses, node=node.node)
     directory = Directory(channels.stub(DirectoryServiceStub, "registry"), node.node, clock)
     station = Station(node.node, database, directory, Wakeups(), clock, ids, checkpoint)
-    parts = _parts(settings, node, station, channels)
+    trust = TrustStore.load(
+        settings.document_roots,
+        settings.document_intermediates,
+        crls=settings.crls,
+    )
+    parts = _parts(settings, node, station, channels, trust)
     return App(
         name="routing",
         servicers=_servicers(settings, station, parts),
@@ -73,6 +79,7 @@ async def build(
             *(worker.run for worker in _workers(settings, station, parts)),
             *(_dialer(node, parts.desk, link) for link in settings.links),
             NotifyBridge(database, station.wakeups).run,
+            RevocationFiles(settings.crls, trust, clock).run,
         ],
         checks={"database": database.check_ready},
         close=[channels.close],
@@ -92,10 +99,11 @@ class _Parts:
     desk: LinkDesk
 
 
-def _parts(settings: RoutingSettings, node: NodeSettings, station: Station, channels: Channels) -> _Parts:
+def _parts(
+    settings: RoutingSettings, node: NodeSettings, station: Station, channels: Channels, trust: TrustStore
+) -> _Parts:
     # The key of this service's own TLS certificate: what grants are signed with (libs: grant.py).
     grant_key = load_signing_key(node.tls.key, node.tls.certificate)
-    trust = TrustStore.load(settings.document_roots, settings.document_intermediates)
     signing = channels.stub(SigningServiceStub, "signing")
     registers = channels.stub(RegisterServiceStub, "registry")
     replication = channels.stub(ReplicationServiceStub, "storage")

@@ -100,6 +100,16 @@ class Tree:
             below = parent
         return self.parents.get(own) or None
 
+    def path(self, start: str, target: str) -> tuple[str, ...]:
+        """The nodes from `start` to `target`, both included; empty where there is no way."""
+        found = [start]
+        while found[-1] != target:
+            following = self.next_hop(found[-1], target)
+            if following is None or following in found:
+                return ()
+            found.append(following)
+        return tuple(found)
+
     def are_neighbours(self, one: str, other: str) -> bool:
         """Whether a link between the two belongs to the tree."""
         return self.parents.get(one) == other or self.parents.get(other) == one

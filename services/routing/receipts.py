@@ -21,7 +21,7 @@ from lienthong.types.v1 import document_pb2
 from services.routing import delivery_store
 from services.routing.delivery_store import ReceivedReceipt
 from services.routing.dispatch import RECEIPT_LIFE, Dispatch, Parcel, keep
-from services.routing.domain import FORMAT_VERSION, Status
+from services.routing.domain import FORMAT_VERSION, Status, Tree
 from services.routing.seals import Seals
 from services.routing.station import Station
 from services.routing.transfer_store import Envelope
@@ -110,6 +110,7 @@ class ReceiptBook:
     """Takes receipts in at the node of the sender."""
 
     def __init__(self, station: Station) -> None:
+        self._node = station.node
         self._directory = station.directory
         self._wakeups = station.wakeups
         self._clock = station.clock
@@ -119,7 +120,8 @@ class ReceiptBook:
         """The receipts that their signer may state (promise 7); others are dropped with a log line."""
         receipts = list(payload.receipts.receipts)
         serving = await self._directory.serving_nodes(sorted({r.recipient for r in receipts}))
-        good = [r for r in receipts if may_state(payload, r, serving.get(r.recipient, ""))]
+        tree = await self._directory.tree()
+        good = [r for r in receipts if may_state(payload, r, serving[r.recipient], tree, self._node)]
         if len(good) < len(receipts):
             _log.warning(
                 "receipts of a signer who may not state them were dropped",
@@ -162,11 +164,20 @@ class ReceiptBook:
 
 
 def may_state(
-    payload: document_pb2.EnvelopePayload, receipt: document_pb2.Receipt, serving_node: str
+    payload: document_pb2.EnvelopePayload,
+    receipt: document_pb2.Receipt,
+    serving_node: str,
+    tree: Tree,
+    own_node: str,
 ) -> bool:
-    """Who may sign what: `01` the recipient or its serving node, handling the recipient, negative a node."""
+    """Who may sign what: `01` the recipient or its serving node, handling the recipient alone.
+
+    A negative receipt is the custodian's (R3): a node on the way from here to the recipient. Of a recipient
+    that this directory no longer knows the way is not known either, so any node of the tree is believed.
+    """
     if receipt.outcome == document_pb2.TRANSPORT_OUTCOME_NOT_DELIVERED:
-        return bool(payload.node)
+        way = tree.path(own_node, serving_node) if serving_node else tree.parents
+        return bool(payload.node) and payload.node in way
     if payload.organization:
         return payload.organization == receipt.recipient
     # A recipient that is unknown here is served by no node: its "" is nobody's name.

@@ -24,6 +24,8 @@ class RoutingSettings(Section):
     database: DatabaseSettings
     document_roots: Path
     document_intermediates: Path | None = None
+    # Revocation lists (DER) of the authorities; read again when a file changes.
+    crls: tuple[Path, ...] = ()
     links: list[LinkSettings] = Field(default_factory=list, max_length=64)
     peers: list[NodeCode] = Field(default_factory=list, max_length=1000)
     # Documents whose seals and timestamps are made at the same time.

@@ -17,6 +17,7 @@ from lienthong.ids import IdFactory, new_id
 from lienthong.migrations import require_head
 from lienthong.pki.identity import parse_identity
 from lienthong.pki.keys import load_signing_key
+from lienthong.pki.revocation import RevocationFiles
 from lienthong.pki.trust import TrustStore
 from lienthong.rpc.health import Check
 from lienthong.settings import NodeSettings
@@ -29,7 +30,6 @@ from services.signing.domain import Timestamper
 from services.signing.endpoint import TimestampEndpoint
 from services.signing.envelopes import EnvelopeSigner
 from services.signing.keys import KeyRing, load_keys
-from services.signing.revocation import RevocationFiles
 from services.signing.serials import Serials
 from services.signing.service import Desk, SigningService, TimestampService, ValidationService
 from services.signing.settings import AuthoritySettings, SigningProcess, SigningSettings

@@ -88,6 +88,7 @@ class SettingsWriter:
         return {
             "document_roots": str(own.roots),
             "document_intermediates": str(own.document_chain),
+            "crls": [str(crl) for crl in own.crls],
             "links": [{"node": parent, "address": self.ports[parent].address}] if parent else [],
         }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -64,6 +65,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     made = World.create(Topology.parse(_TOPOLOGY), tmp_path_factory.mktemp("world"))
     made.authority.tls_node("Z99")  # trusted by the root, unknown to the directory
     made.authority.tls_node("H01.15")
+    made.authority.organization_envelope("H01", label="revoked", revoked=True)
+    for crl in made.authority.crl_paths:
+        shutil.copy(crl, made.layout.node("G22").folder / "crl")
     return made
 
 

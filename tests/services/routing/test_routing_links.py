@@ -121,6 +121,7 @@ def parcel(
     recipients: tuple[str, ...] = (SIXTH,),
     *,
     signer: str = f"org/{AWAY}",
+    label: str = "",
     named: tuple[str, ...] | None = None,
     hops: tuple[str, ...] = (AWAY,),
     expires: timedelta = timedelta(days=1),
@@ -148,7 +149,7 @@ def parcel(
             document_id=str(uuid.uuid4()), number=3, notation="TM-BC", issued_date="2026-02-05", **facts
         ),
     )
-    issued = world.layout.issued(signer, "envelope")
+    issued = world.authority.issued(signer, "envelope", label)
     key = load_signing_key(issued.key_path, issued.chain_path)
     return link_pb2.Transfer(
         transfer_id=str(uuid.uuid4()),
@@ -230,6 +231,7 @@ async def test_what_is_wrong_is_rejected_item_by_item_and_for_good(site: Site, w
         "SIGNATURE_INVALID": tampered,
         "SIGNATURE_MISSING": unsigned,
         "SENDER_MISMATCH": parcel(world, signer=f"org/{SENDER}"),
+        "CERTIFICATE_REVOKED": parcel(world, label="revoked"),
         "RECIPIENT_FOREIGN": twice,
         "LOOP": parcel(world, hops=(SENDER, AWAY)),
         "EXPIRED": parcel(world, expires=timedelta(seconds=-1)),

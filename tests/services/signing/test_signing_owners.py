@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from lienthong.clock import FakeClock
 from lienthong.errors import DomainError, FailedPrecondition, InvalidArgument, NotFound, PermissionDenied
+from lienthong.pki.revocation import RevocationFiles
 from lienthong.pki.testing import TestAuthority
 from lienthong.pki.trust import TrustStore
 from lienthong.signing.v1 import signing_pb2 as pb
 
 from services.signing.keys import KeyRing, load_keys
-from services.signing.revocation import RevocationFiles
 from services.signing.store import signatures_of
 from tests.services.signing import wire
 from tests.services.signing.conftest import (

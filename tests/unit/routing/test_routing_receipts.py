@@ -11,16 +11,20 @@ from lienthong.types.v1 import document_pb2 as pb
 
 from services.routing.arrival import make_negative, verdict_of
 from services.routing.convert import trace_id
+from services.routing.domain import Tree
 from services.routing.receipts import may_state
 
 RECIPIENT, SERVING = "H01.03", "H01"
+TREE = Tree({"G22": "", "H01": "G22", "H01.15": "H01", "H02": "G22"})
 DELIVERED, NOT_DELIVERED = pb.TRANSPORT_OUTCOME_DELIVERED, pb.TRANSPORT_OUTCOME_NOT_DELIVERED
 SIGNERS = {
     "recipient": pb.EnvelopePayload(organization=RECIPIENT),
     "other organization": pb.EnvelopePayload(organization="H01.04"),
     "serving node's organization": pb.EnvelopePayload(organization=SERVING),
     "serving node": pb.EnvelopePayload(node=SERVING),
-    "other node": pb.EnvelopePayload(node="G22"),
+    "node on the way": pb.EnvelopePayload(node="G22"),
+    "node off the way": pb.EnvelopePayload(node="H02"),
+    "node of nowhere": pb.EnvelopePayload(node="Z99"),
     "nobody": pb.EnvelopePayload(),
 }
 # What each may state: arrival (01), handling (02 to 06), non-delivery.
@@ -29,7 +33,9 @@ MAY = {
     "other organization": "",
     "serving node's organization": "",
     "serving node": "01 negative",
-    "other node": "negative",
+    "node on the way": "negative",
+    "node off the way": "",
+    "node of nowhere": "",
     "nobody": "",
 }
 STATEMENTS = {
@@ -43,14 +49,21 @@ STATEMENTS = {
 @pytest.mark.parametrize("statement", STATEMENTS)
 def test_who_may_state_what(signer: str, statement: str) -> None:
     for receipt in STATEMENTS[statement]:
-        assert may_state(SIGNERS[signer], receipt, SERVING) is (statement in MAY[signer].split())
+        said = may_state(SIGNERS[signer], receipt, SERVING, TREE, "G22")
+        assert said is (statement in MAY[signer].split())
+
+
+def test_of_a_recipient_without_a_way_any_node_of_the_tree_may_say_so() -> None:
+    [receipt] = STATEMENTS["negative"]
+    assert may_state(SIGNERS["node off the way"], receipt, "", TREE, "G22")
+    assert not may_state(SIGNERS["node of nowhere"], receipt, "", TREE, "G22")
 
 
 @pytest.mark.parametrize("statement", ["01", "handling"])
 def test_nobody_serves_an_organization_without_a_node(statement: str) -> None:
     """An unknown recipient has the serving node "": a payload without a sender must not match it."""
     for receipt in STATEMENTS[statement]:
-        assert not may_state(pb.EnvelopePayload(), receipt, "")
+        assert not may_state(pb.EnvelopePayload(), receipt, "", TREE, "G22")
 
 
 def test_a_negative_receipt_is_no_status() -> None:

@@ -30,6 +30,7 @@ def test_following_next_hops_reaches_the_target(parents: dict[str, str], data: s
         assert tree.are_neighbours(path[-1], hop)
         assert hop not in path, "no node twice"
         path.append(hop)
+    assert tree.path(path[0], target) == tuple(path)
     assert tree.next_hop(target, target) == target
 
 
@@ -38,7 +39,7 @@ def test_the_way_back_is_the_same(parents: dict[str, str], data: st.DataObject) 
     tree = Tree(parents)
     nodes = st.sampled_from(sorted(parents))
     start, target = data.draw(nodes), data.draw(nodes)
-    assert path_of(tree, start, target) == path_of(tree, target, start)[::-1]
+    assert tree.path(start, target) == tree.path(target, start)[::-1]
 
 
 @given(trees(), st.data())
@@ -65,12 +66,3 @@ def test_broken_data_never_loops_for_ever() -> None:
 
 def test_a_node_that_the_tree_does_not_know_has_no_way() -> None:
     assert Tree({}).next_hop("A", "B") is None
-
-
-def path_of(tree: Tree, start: str, target: str) -> list[str]:
-    path = [start]
-    while path[-1] != target:
-        hop = tree.next_hop(path[-1], target)
-        assert hop is not None
-        path.append(hop)
-    return path
