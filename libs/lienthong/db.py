@@ -234,18 +234,13 @@ class Database:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Any]:
-        with _translated(None):
-            try:
-                connection = await self._pool.acquire(timeout=_ACQUIRE_SECONDS)
-            except TimeoutError:
-                raise ResourceExhausted(
-                    "DATABASE_BUSY", "every database connection is in use", retry_after=1.0
-                ) from None
+        with _pool_translated():
+            connection = await self._pool.acquire(timeout=_ACQUIRE_SECONDS)
         try:
             yield connection
         finally:
             # A connection that is lost only now is lost all the same: the caller may repeat.
-            with _translated(None):
+            with _pool_translated():
                 # Shielded: a cancelled caller must not leave a connection half reset.
                 await asyncio.shield(self._pool.release(connection))
 
@@ -254,6 +249,28 @@ async def now(queries: Queries) -> datetime:
     """The database's time: the only time that several processes agree on."""
     value: datetime = await queries.fetchval("SELECT now()")
     return value
+
+
+def _is_gone(connection: Any) -> bool:
+    """Whether a connection is closed, or was taken from us when its pool was closed."""
+    try:
+        return bool(connection.is_closed())
+    except asyncpg.InterfaceError:
+        return True
+
+
+@contextmanager
+def _pool_translated() -> Iterator[None]:
+    """Taking a connection and giving it back: an InterfaceError says that the pool was closed meanwhile."""
+    try:
+        with _translated(None):
+            yield
+    except TimeoutError:
+        raise ResourceExhausted(
+            "DATABASE_BUSY", "every database connection is in use", retry_after=1.0
+        ) from None
+    except asyncpg.InterfaceError as error:
+        raise Unavailable("DATABASE_UNAVAILABLE", "the database is closed", retry_after=1.0) from error
 
 
 @contextmanager
@@ -269,12 +286,12 @@ def _translated(connection: Any) -> Iterator[None]:
             "DATABASE_BUSY", "the database takes no more connections", retry_after=1.0
         ) from error
     except _LOST as error:
-        if isinstance(error, OSError) and connection is not None and not connection.is_closed():
+        if isinstance(error, OSError) and connection is not None and not _is_gone(connection):
             raise  # the block's own file or socket, not the database
         raise Unavailable("DATABASE_UNAVAILABLE", "the database does not answer", retry_after=1.0) from error
     except asyncpg.InterfaceError as error:
         # The same class stands for defects of ours, such as a wrong number of arguments.
-        if connection is None or not connection.is_closed():
+        if connection is None or not _is_gone(connection):
             raise
         raise Unavailable(
             "DATABASE_UNAVAILABLE", "the connection to the database was lost", retry_after=1.0

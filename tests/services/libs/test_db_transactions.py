@@ -237,3 +237,19 @@ async def test_lost_server_is_unavailable_and_comes_back() -> None:
         await db.close()
     finally:
         server.stop()
+
+
+async def test_a_pool_that_was_closed_is_an_unavailable_database(databases: Databases) -> None:
+    """A call may outlive the pool, at the end of a process: it is told to come back, not of a defect."""
+    database = await databases.open(None, SCHEMA, pool_size=2)
+
+    async def closed_in_between() -> None:
+        async with database.transaction() as tx:
+            await tx.execute("INSERT INTO item VALUES (1)")
+            database._pool.terminate()
+            await tx.execute("INSERT INTO item VALUES (2)")
+
+    with pytest.raises(Unavailable):
+        await closed_in_between()
+    with pytest.raises(Unavailable):
+        await database.fetch("SELECT 1")
