@@ -21,8 +21,8 @@ $(READY): requirements.lock pyproject.toml
 demo: $(READY) ## Play a real day over four nodes: Government to commune, and a reply back
 	@$(BIN)/lienthong demo $(ARGS)
 
-test: $(READY) ## Run all tests (T=path narrows, ARGS=... goes to pytest)
-	@$(BIN)/python -m pytest $(T) $(ARGS)
+test: $(READY) ## Run all tests, a file a processor (T=path narrows, ARGS=... goes to pytest)
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(T) $(ARGS)
 
 check: $(READY) lint types protos-check ## Run every check that is not a test
 
@@ -48,7 +48,7 @@ protos-check: $(READY) ## Lint the contracts, compare generated code, look for b
 	@if git rev-parse -q --verify origin/main >/dev/null; then cd protos && ../$(BIN)/buf breaking --against '../.git#branch=origin/main,subdir=protos'; fi
 
 lock: ## Resolve requirements.lock anew
-	@$(BIN)/python -m pip install --quiet uv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes --no-emit-index-url --no-header pyproject.toml -o requirements.lock
 
 clean: ## Remove what was built

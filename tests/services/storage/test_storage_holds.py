@@ -199,7 +199,7 @@ async def test_uploads_win_against_a_busy_collector(node: StorageNode) -> None:
 
 @pytest.mark.parametrize("act", ["upload", "collect"])
 async def test_killed_between_file_and_row_nothing_lies(mesh: Mesh, act: str) -> None:
-    node = await mesh.start("H01", grace=timedelta(0), upload_grant=timedelta(0))
+    node = await mesh.start("H01", grace=timedelta(hours=1), upload_grant=timedelta(hours=1))
     sha256 = digest_of(killed.DATA)
     if act == "collect":
         await node.upload(killed.DATA)
