@@ -20,6 +20,7 @@ from lienthong.pki.keys import load_signing_key
 from lienthong.pki.revocation import RevocationFiles
 from lienthong.pki.trust import TrustStore
 from lienthong.rpc.health import Check
+from lienthong.rpc.streams import Gate
 from lienthong.settings import NodeSettings
 from lienthong.signing.v1 import signing_pb2_grpc
 
@@ -36,7 +37,7 @@ from services.signing.settings import AuthoritySettings, SigningProcess, Signing
 from services.signing.spool import Spool
 from services.signing.timestamps import HttpTimestamper, LocalTimestamper
 from services.signing.tsa import TimestampAuthority
-from services.signing.workers import Gate, Workers
+from services.signing.workers import Workers
 
 PACKAGE: Final = "services.signing"
 
@@ -170,4 +171,4 @@ def _trust(settings: SigningSettings) -> TrustStore:
 
 
 def _desk(settings: SigningSettings, spool: Spool, places: int) -> Desk:
-    return Desk(spool, Gate(places, settings.busy_patience), settings.stall_patience)
+    return Desk(spool, Gate(places, settings.busy_patience, "SIGNING_BUSY"), settings.stall_patience)

@@ -14,6 +14,7 @@ from lienthong.errors import InvalidArgument
 from lienthong.ids import IdFactory
 from lienthong.pki.identity import Kind
 from lienthong.rpc.identity import Caller, CallerKind, current_caller
+from lienthong.rpc.streams import Gate, patient
 from lienthong.signing.v1 import signing_pb2 as pb
 from lienthong.signing.v1 import signing_pb2_grpc
 
@@ -22,10 +23,9 @@ from services.signing.documents import Documents
 from services.signing.envelopes import EnvelopeSigner
 from services.signing.keys import HeldKey, KeyRing
 from services.signing.orders import Purpose, SignOrder, authorise, check_order, declared_format
-from services.signing.spool import Content, Spool, Workspace, patient
+from services.signing.spool import Content, Spool, Workspace
 from services.signing.tsa import Failure, TimestampAuthority, rejection
 from services.signing.tsa_http import MAX_QUERY_BYTES
-from services.signing.workers import Gate
 
 Context = grpc.aio.ServicerContext[Any, Any]
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, TypeVar
 
-from lienthong.errors import DeadlineExceeded, InvalidArgument, ResourceExhausted
+from lienthong.errors import InvalidArgument, ResourceExhausted
 
 MAX_CHUNK: Final = 512 * 1024
 ANSWER_CHUNK: Final = 256 * 1024
@@ -99,20 +99,6 @@ class Spool:
             shutil.rmtree(folder, ignore_errors=True)
             if not folder.exists():
                 self._leftovers.discard(folder)
-
-
-async def patient(messages: AsyncIterable[T], seconds: float) -> AsyncGenerator[T, None]:
-    """The messages, or DeadlineExceeded("UPLOAD_STALLED"): who sends nothing keeps a place from others."""
-    waiting = aiter(messages)
-    while True:
-        try:
-            async with asyncio.timeout(seconds):
-                message = await anext(waiting)
-        except StopAsyncIteration:
-            return
-        except TimeoutError:
-            raise DeadlineExceeded("UPLOAD_STALLED", "no bytes came for too long", seconds=seconds) from None
-        yield message
 
 
 def _private(path: Path) -> BinaryIO:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
 from typing import ParamSpec, TypeVar
-
-from lienthong.errors import ResourceExhausted
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -38,26 +35,3 @@ class Workers:
     async def close(self) -> None:
         """Wait for what is running."""
         await asyncio.to_thread(self._pool.shutdown, cancel_futures=True)
-
-
-class Gate:
-    """Lets so many in; the others wait a moment and are then told to come back (design, promise 6)."""
-
-    def __init__(self, places: int, patience: float) -> None:
-        self._places = asyncio.Semaphore(places)
-        self._patience = patience
-
-    @asynccontextmanager
-    async def passed(self) -> AsyncIterator[None]:
-        """A place, or ResourceExhausted("SIGNING_BUSY")."""
-        try:
-            async with asyncio.timeout(self._patience):
-                await self._places.acquire()
-        except TimeoutError:
-            raise ResourceExhausted(
-                "SIGNING_BUSY", "too many documents are in hand", retry_after=max(1.0, self._patience)
-            ) from None
-        try:
-            yield
-        finally:
-            self._places.release()

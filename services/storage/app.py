@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from typing import Final
 
 from lienthong.app import App
 from lienthong.clock import Clock, SystemClock
 from lienthong.db import Database
 from lienthong.migrations import require_head
 from lienthong.pki.trust import TrustStore
+from lienthong.rpc.streams import Gate
 from lienthong.settings import NodeSettings
 from lienthong.storage.v1 import storage_pb2_grpc
 
 from services.storage.blobs import BlobFolder
 from services.storage.collector import Collector
 from services.storage.grants import GrantDesk
-from services.storage.intake import Gate, Intake, Limits
+from services.storage.intake import Intake, Limits
 from services.storage.replication import ReplicationService
 from services.storage.replicator import Peers, Replicator
 from services.storage.service import BlobService, Gates
@@ -24,6 +26,12 @@ from services.storage.settings import StorageProcess, StorageSettings
 from services.storage.shelf import Shelf
 
 PACKAGE = "services.storage"
+# How long a caller waits for a place, in seconds.
+_BUSY_PATIENCE: Final = 5.0
+
+
+def _gate(places: int) -> Gate:
+    return Gate(places, _BUSY_PATIENCE, "STORAGE_BUSY")
 
 
 async def build(
@@ -44,11 +52,11 @@ async def build(
     grants = GrantDesk(trust, clock, node.node, node.trust_domain)
     limits = Limits(settings.largest_blob_bytes, settings.grace, settings.upload_grant)
     intake = Intake(database, blobs, clock, limits)
-    gates = Gates(Gate(settings.uploads), Gate(settings.downloads), Gate(settings.link_streams))
+    gates = Gates(*(_gate(n) for n in (settings.uploads, settings.downloads, settings.link_streams)))
     shelf = Shelf(database, blobs, intake)
     peers = Peers(node.tls, dict(settings.peers))
     # A gate of its own for what we dial: two nodes that fetch from each other must not wait in a circle.
-    dialled = Gate(settings.link_streams)
+    dialled = _gate(settings.link_streams)
     replicator = Replicator(shelf, peers, dialled, clock, rng or random.Random(), settings.patience)  # noqa: S311
     service = BlobService(database, blobs, intake, grants, gates, clock, settings.patience)
     replication = ReplicationService(shelf, replicator, grants, gates.links, settings.patience)

@@ -8,7 +8,6 @@ collector finds and removes. There is no instant at which a row speaks of bytes 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -16,7 +15,6 @@ from datetime import datetime, timedelta
 
 from lienthong.clock import Clock
 from lienthong.db import Database
-from lienthong.errors import ResourceExhausted
 
 from services.storage import store
 from services.storage.blobs import Blobs, Staged
@@ -30,29 +28,6 @@ class Limits:
     largest_blob: int
     grace: timedelta
     upload_grant: timedelta
-
-
-class Gate:
-    """Lets so many in at a time; the others wait a moment and are then told to come back (promise 6)."""
-
-    def __init__(self, places: int, patience: float = 5.0) -> None:
-        self._places = asyncio.Semaphore(places)
-        self._patience = patience
-
-    @asynccontextmanager
-    async def passed(self) -> AsyncIterator[None]:
-        """A place, or ResourceExhausted("STORAGE_BUSY")."""
-        try:
-            async with asyncio.timeout(self._patience):
-                await self._places.acquire()
-        except TimeoutError:
-            raise ResourceExhausted(
-                "STORAGE_BUSY", "too many transfers of bytes at a time", retry_after=self._patience
-            ) from None
-        try:
-            yield
-        finally:
-            self._places.release()
 
 
 class Intake:

@@ -6,15 +6,15 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 
 from lienthong.rpc.identity import current_caller
+from lienthong.rpc.streams import Gate, patient
 from lienthong.storage.v1 import storage_pb2, storage_pb2_grpc
 from lienthong.types.v1 import grant_pb2
 
 from services.storage import convert
 from services.storage.domain import Purpose
 from services.storage.grants import GrantDesk
-from services.storage.intake import Gate
 from services.storage.replicator import Replicator
-from services.storage.service import Context, patient
+from services.storage.service import Context
 from services.storage.shelf import Shelf
 
 

@@ -22,6 +22,7 @@ from lienthong.errors import DataLoss, DomainError, InvalidArgument, NotFound, U
 from lienthong.rpc.calls import DomainChannel
 from lienthong.rpc.client import channel_to
 from lienthong.rpc.identity import node_dns_name
+from lienthong.rpc.streams import Gate, patient
 from lienthong.settings import TlsSettings
 from lienthong.storage.v1 import storage_pb2
 from lienthong.storage.v1.storage_pb2_grpc import ReplicationServiceStub
@@ -29,8 +30,6 @@ from lienthong.types.v1 import grant_pb2
 
 from services.storage import convert
 from services.storage.domain import Direction
-from services.storage.intake import Gate
-from services.storage.service import patient
 from services.storage.shelf import Assembly, Shelf
 
 if TYPE_CHECKING:  # the generated module has this class only in its stubs

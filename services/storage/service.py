@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -11,16 +10,17 @@ from typing import Any, TypeVar
 import grpc
 from lienthong.clock import Clock
 from lienthong.db import Database
-from lienthong.errors import InvalidArgument, NotFound, PermissionDenied, Unavailable
+from lienthong.errors import InvalidArgument, NotFound, PermissionDenied
 from lienthong.pki.identity import is_code
 from lienthong.rpc.identity import Caller, CallerKind, current_caller
+from lienthong.rpc.streams import Gate, patient
 from lienthong.storage.v1 import storage_pb2, storage_pb2_grpc
 
 from services.storage import convert, store
 from services.storage.blobs import Blobs
 from services.storage.domain import Content, Purpose, check_digest, check_range
 from services.storage.grants import GrantDesk
-from services.storage.intake import Gate, Intake
+from services.storage.intake import Intake
 
 Context = grpc.aio.ServicerContext[Any, Any]
 T = TypeVar("T")
@@ -138,21 +138,6 @@ class BlobService(storage_pb2_grpc.BlobServiceServicer):
         if content is None:
             raise NotFound("BLOB_UNKNOWN", "no such blob", sha256=sha256.hex())
         return content
-
-
-async def patient(messages: AsyncIterable[T], seconds: float) -> AsyncGenerator[T, None]:
-    """The messages, or Unavailable("TRANSFER_STALLED") when the next one takes too long: who sends nothing
-    keeps a place from others."""
-    waiting = aiter(messages)
-    while True:
-        try:
-            async with asyncio.timeout(seconds):
-                message = await anext(waiting)
-        except StopAsyncIteration:
-            return
-        except TimeoutError:
-            raise Unavailable("TRANSFER_STALLED", "no bytes came for too long", seconds=seconds) from None
-        yield message
 
 
 async def _header(messages: AsyncIterator[storage_pb2.UploadRequest]) -> storage_pb2.UploadHeader:

@@ -10,6 +10,10 @@ _RETRY_VI = "Hãy thử lại sau ít phút; văn bản đã được xác nhậ
 _RETRY_EN = "Try again in a few minutes; nothing that was acknowledged is lost."
 
 ADVICE: dict[str, Advice] = {
+    "TRANSFER_STALLED": Advice(
+        "Đường truyền bị dừng quá lâu. Hãy kiểm tra mạng rồi gửi lại.",
+        "No data came for too long. Check the network and send again.",
+    ),
     "ABORTED": Advice(
         "Dữ liệu vừa được người khác thay đổi. Hãy tải lại rồi làm lại.",
         "Someone else just changed this. Reload it and repeat.",

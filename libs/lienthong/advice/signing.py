@@ -285,8 +285,4 @@ ADVICE: dict[str, Advice] = {
         "Chữ ký không còn chỗ cho dấu thời gian. Hãy đóng dấu lại từ bản lãnh đạo đã ký.",
         "The signature has no room for a timestamp. Seal again from the copy that the leader signed.",
     ),
-    "UPLOAD_STALLED": Advice(
-        "Quá lâu không nhận được dữ liệu của tệp. Hãy kiểm tra đường truyền rồi gửi lại.",
-        "No bytes of the file came for too long. Check the connection and send it again.",
-    ),
 }

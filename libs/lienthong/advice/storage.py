@@ -80,10 +80,6 @@ ADVICE: dict[str, Advice] = {
         f"Yêu cầu giữ quá nhiều tệp một lần. {_ADMIN_VI}.",
         f"The request keeps too much at once. {_ADMIN_EN}.",
     ),
-    "TRANSFER_STALLED": Advice(
-        "Đường truyền bị dừng quá lâu. Hãy kiểm tra mạng rồi gửi lại.",
-        "No data came for too long. Check the network and send again.",
-    ),
     "UPLOAD_HEADER_MISSING": Advice(
         "Phần mềm không khai báo tệp trước khi gửi. Hãy cập nhật phần mềm.",
         "The software does not announce the file before it sends it. Update the software.",

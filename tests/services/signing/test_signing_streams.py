@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lienthong.errors import DeadlineExceeded, DomainError, InvalidArgument, ResourceExhausted
+from lienthong.errors import DomainError, InvalidArgument, ResourceExhausted, Unavailable
 from lienthong.signing.v1 import signing_pb2 as pb
 from lienthong.types.v1 import document_pb2
 
@@ -107,9 +107,9 @@ class TestCrowd:
         with pytest.raises(ResourceExhausted) as refusal:
             await wire.validated(site.validation(ROUTING), wire.PDF, letter_bytes)
         assert (refusal.value.reason, refusal.value.retry_after) == ("SIGNING_BUSY", 1.0)
-        with pytest.raises(DeadlineExceeded) as ended:
+        with pytest.raises(Unavailable) as ended:
             await held
-        assert ended.value.reason == "UPLOAD_STALLED"
+        assert ended.value.reason == "TRANSFER_STALLED"
         report = await wire.validated(site.validation(ROUTING), wire.PDF, letter_bytes)
         assert report.verdict == document_pb2.VERDICT_UNSIGNED, "the place is free again"
 
