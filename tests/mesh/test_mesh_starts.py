@@ -142,6 +142,8 @@ def test_nothing_survives_the_launcher(tmp_path: Path, number: signal.Signals) -
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
+        # Whoever runs the tests in the background may have SIGINT ignored, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as launcher:
         assert launcher.stdout is not None
         pids = [int(part) for part in launcher.stdout.readline().split()]

@@ -136,7 +136,11 @@ class Mesh:
         self.stack.push_async_callback(database.close)
         settings.setdefault("free_floor_bytes", 0)
         settings.setdefault("collect_interval", 1e9)  # tests collect when they like
-        section = StorageSettings(database=DatabaseSettings(url=url), folder=self.folder / node, **settings)
+        # The node's own collector sleeps: it would take what a test is about to collect and count.
+        asleep = {"collect_interval": 1e9, "orphan_interval": 1e9}
+        section = StorageSettings(
+            database=DatabaseSettings(url=url), folder=self.folder / node, **{**asleep, **settings}
+        )
         process = self.pki.settings(node, "storage")
         app = await build(section, node=process, database=database, clock=self.clock)
         address = await self.stack.enter_async_context(serving([app], process))
