@@ -269,7 +269,7 @@ def _pool_translated() -> Iterator[None]:
         raise ResourceExhausted(
             "DATABASE_BUSY", "every database connection is in use", retry_after=1.0
         ) from None
-    except asyncpg.InterfaceError as error:
+    except (asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
         raise Unavailable("DATABASE_UNAVAILABLE", "the database is closed", retry_after=1.0) from error
 
 
