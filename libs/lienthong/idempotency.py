@@ -13,12 +13,14 @@ A request that was refused leaves no row; its repeat is judged anew.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 from uuid import UUID
 
+from google.protobuf.message import Message
 from lienthong.db import Queries, Transaction
 from lienthong.errors import Aborted, AlreadyExists, Internal
 
@@ -49,6 +51,17 @@ class Request:
     def key(self) -> tuple[str, UUID]:
         """What makes it the same request."""
         return self.caller, self.request_id
+
+
+M = TypeVar("M", bound=Message)
+
+
+def content_hash(request: M) -> bytes:
+    """Of the whole content except the id, so that a repeat is told from a reuse."""
+    content = type(request)()
+    content.CopyFrom(request)
+    content.ClearField("request_id")
+    return hashlib.sha256(content.SerializeToString(deterministic=True)).digest()
 
 
 async def recall(tx: Transaction, caller: str, request_id: UUID, request_hash: bytes) -> bytes | None:

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
-from uuid import UUID
 
 from lienthong.errors import FailedPrecondition, FieldViolation, InvalidArgument
 from lienthong.routing.v1 import submission_pb2
@@ -252,15 +251,6 @@ def printed_number(number: int) -> str:
 def printed_code(number: int, notation: str) -> str:
     """Number and notation as printed: `15/QĐ-BNV`."""
     return f"{printed_number(number)}/{notation}"
-
-
-@dataclass(frozen=True, slots=True)
-class NewTransfer:
-    """A transfer to be made: an envelope for a fixed set of recipients behind one next hop."""
-
-    transfer_id: UUID
-    next_hop: str
-    recipients: tuple[str, ...]
 
 
 def priority(urgency: int) -> int:

@@ -7,7 +7,6 @@ from the delivery, so that one delivery has one arrival number.
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
@@ -22,7 +21,7 @@ from lienthong.errors import (
     Unavailable,
 )
 from lienthong.events import NewEvent, append
-from lienthong.idempotency import recall, record
+from lienthong.idempotency import content_hash, recall, record
 from lienthong.ids import parse_id, sub_id
 from lienthong.queue import Claim, Item
 from lienthong.registry.v1 import register_pb2
@@ -77,7 +76,7 @@ class HandlingDesk:
         status = parse_status(request.status)
         _check_words(request, status)
         async with self._db.transaction() as tx:
-            answer = await recall(tx, caller.organization, request_id, _hash(request))
+            answer = await recall(tx, caller.organization, request_id, content_hash(request))
             if answer is None:
                 handling_id = await self._intend(tx, request, caller, delivery_id, status)
                 await record(tx, caller.organization, request_id, handling_id.bytes)
@@ -249,10 +248,3 @@ def _failure(handling: Handling) -> DomainError:
             "NUMBER_TAKEN", "the arrival number is used for another document", field="own_arrival_number"
         )
     return FailedPrecondition(handling.failure, "the status could not be recorded")
-
-
-def _hash(request: inbox_pb2.ReportStatusRequest) -> bytes:
-    content = inbox_pb2.ReportStatusRequest()
-    content.CopyFrom(request)
-    content.request_id = ""
-    return hashlib.sha256(content.SerializeToString(deterministic=True)).digest()

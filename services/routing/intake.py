@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 from typing import Final
 from uuid import UUID
@@ -11,7 +10,7 @@ from uuid import UUID
 from lienthong import queue
 from lienthong.db import Transaction, UniqueViolation
 from lienthong.errors import AlreadyExists, DomainError
-from lienthong.idempotency import recall, record
+from lienthong.idempotency import content_hash, recall, record
 from lienthong.ids import parse_id
 from lienthong.routing.v1 import submission_pb2
 from lienthong.rpc.deadline import detached
@@ -48,7 +47,7 @@ class Intake:
     async def submit(self, request: submission_pb2.SubmitDocumentRequest, caller: Caller) -> Submission:
         """The submission of this request, made now or before."""
         request_id = parse_id(request.request_id, "request_id")
-        digest = _hash(request)
+        digest = content_hash(request)
         known = await self._recall(caller, request_id, digest)
         if known is None:
             known = await self._once(request, caller, request_id, digest)
@@ -189,11 +188,3 @@ class Intake:
             if submission.state in _DONE or left <= 0:
                 return submission
             await self._wakeups.wait(name, seen, min(left, 0.5))
-
-
-def _hash(request: submission_pb2.SubmitDocumentRequest) -> bytes:
-    """Of the whole content except the id, so that a repeat is told from a reuse."""
-    content = submission_pb2.SubmitDocumentRequest()
-    content.CopyFrom(request)
-    content.request_id = ""
-    return hashlib.sha256(content.SerializeToString(deterministic=True)).digest()
