@@ -15,7 +15,7 @@ from lienthong.types.v1 import access_pb2
 PROTOS = Path(__file__).parents[2] / "protos"
 FILES = sorted((PROTOS / "lienthong").glob("*/v1/*.proto"))
 
-READS = re.compile(r"Get|List|Watch|Check|Resolve|Export|Stat|Download|Validate|Fetch")
+READS = re.compile(r"Get|List|Watch|Check|Resolve|Export|Stat|Download|Validate|Verify|Fetch|Ping")
 # Mutations without an id of their own, and why a repeat is harmless.
 REPEATABLE = {
     "Upload": "named by its digest",
@@ -28,6 +28,8 @@ REPEATABLE = {
     "PrepareDocument": "stores nothing",
     "SignDocument": "who persists the output first wins",
     "ExtendSignature": "a stamped document comes back unchanged",
+    "SignDigest": "stores nothing but its audit row",
+    "ExtendDetachedSignature": "a stamped signature comes back unchanged",
     "SignEnvelopes": "stores nothing",
     "CreateTimestamp": "a new token each time",
 }
@@ -104,6 +106,7 @@ _CODES = {
     "RESOURCE_EXHAUSTED",
     "DATA_LOSS",
     "OUT_OF_RANGE",
+    "UNAVAILABLE",
 }
 
 

@@ -120,6 +120,38 @@ _REGISTERS: dict[str, Advice] = {
         "Hãy chọn dạng xuất sổ: HTML để in hoặc văn bản thuần.",
         "Choose a form of export: HTML to print, or plain text.",
     ),
+    "NODE_ENROLLED": Advice(
+        "Nút này đã tham gia mạng. Hãy dùng mã nút khác, hoặc khởi động nút đã có.",
+        "This node has joined already. Choose another code, or start the node that exists.",
+    ),
+    "TOKEN_SHOWN": Advice(
+        "Mã mời chỉ hiện một lần. Hãy mời lại bằng yêu cầu mới; mã cũ sẽ mất hiệu lực.",
+        "A token is shown once. Invite again by a new request; the old token ends.",
+    ),
+    "TOKEN_UNKNOWN": Advice(
+        "Không có mã mời này. Hãy chép lại mã, hoặc xin quản trị nút cấp trên mời lại.",
+        "There is no such token. Copy it again, or ask the parent's operator for a new one.",
+    ),
+    "TOKEN_EXPIRED": Advice(
+        "Mã mời đã hết hạn. Hãy xin quản trị nút cấp trên mời lại.",
+        "The token has expired. Ask the parent's operator for a new one.",
+    ),
+    "TOKEN_USED": Advice(
+        "Mã mời đã được dùng. Nếu không phải bạn dùng, hãy báo ngay cho quản trị nút cấp trên.",
+        "The token was used. If that was not you, tell the parent's operator at once.",
+    ),
+    "ENROLMENT_OFF": Advice(
+        "Nút này không nhận nút mới. Hãy đặt registry.enrolment trong cấu hình rồi khởi động lại.",
+        "This node takes no new nodes. Set registry.enrolment in its settings and start it again.",
+    ),
+    "ISSUER_MISSING": Advice(
+        "Nút này không được cấp chứng thư. Hãy xin chứng thư từ cơ quan chứng thực rồi tham gia không kèm yêu cầu cấp.",
+        "This node may issue no certificates. Get yours from the authority, and enrol without requests.",
+    ),
+    "CERTIFICATE_REQUEST_INVALID": Advice(
+        "Yêu cầu cấp chứng thư không hợp lệ. Hãy tạo lại khóa và yêu cầu (PKCS#10).",
+        "The certificate request is not good. Make key and request (PKCS#10) again.",
+    ),
 }
 
 ADVICE: dict[str, Advice] = {**_DIRECTORY, **_REGISTERS}

@@ -190,6 +190,38 @@ _TRANSPORT: dict[str, Advice] = {
         f"Nơi nhận không có trong gói tin đã ký. {_ADMIN_VI} để kiểm tra nút gửi.",
         f"A recipient is not in the signed message. {_ADMIN_EN} to check the offering node.",
     ),
+    "INLINE_TOO_LARGE": Advice(
+        "Các tệp gửi kèm trong yêu cầu vượt quá 1 MiB. Hãy tải tệp lên trước rồi gửi.",
+        "The files inside the request are over 1 MiB. Upload them first, then submit.",
+    ),
+    "INLINE_UNUSED": Advice(
+        "Có nội dung gửi kèm không thuộc tệp nào của văn bản. Hãy kiểm tra mã băm SHA-256 của các tệp.",
+        "Bytes in the request belong to no attachment of the document. Check the SHA-256 of the files.",
+    ),
+    "DETACHED_SIGNATURE_MISSING": Advice(
+        "Tệp quá lớn để ký bên trong, cần chữ ký rời (tệp .p7s). Hãy ký tệp bằng lệnh sign rồi gửi lại.",
+        "The file is too large to be signed inside and needs a detached signature (.p7s). Sign it, then submit again.",
+    ),
+    "DETACHED_SIGNATURE_INVALID": Advice(
+        "Chữ ký rời không khớp với tệp hoặc không hợp lệ. Hãy ký lại đúng tệp này.",
+        "The detached signature does not hold for this file. Sign this very file again.",
+    ),
+    "DETACHED_SIGNATURE_UNEXPECTED": Advice(
+        "Tệp này ký được bên trong nên không dùng chữ ký rời. Hãy ký thẳng vào tệp.",
+        "This file can be signed inside, so no detached signature is taken. Sign the file itself.",
+    ),
+    "LINK_DOWN": Advice(
+        "Kết nối tới nút kế tiếp đang đứt. Hãy xem danh sách đích (ListDestinations) của nút cuối cùng đã tới.",
+        "The link to the next node is down. Look at the destinations of the last node that was reached.",
+    ),
+    "PING_UNANSWERED": Advice(
+        "Không có trả lời từ nút đó trong thời hạn. Hãy kiểm tra nút cuối cùng đã tới và thử lại.",
+        "No answer from that node in time. Check the last node that was reached, and try again.",
+    ),
+    "TOO_MANY_PINGS": Advice(
+        "Đang có quá nhiều phép thử kết nối. Hãy thử lại sau ít giây.",
+        "Too many pings are under way. Try again in some seconds.",
+    ),
 }
 
 ADVICE: dict[str, Advice] = {**_SUBMIT, **_HANDLE, **_TRANSPORT}

@@ -285,4 +285,12 @@ ADVICE: dict[str, Advice] = {
         "Chữ ký không còn chỗ cho dấu thời gian. Hãy đóng dấu lại từ bản lãnh đạo đã ký.",
         "The signature has no room for a timestamp. Seal again from the copy that the leader signed.",
     ),
+    "PURPOSE_INVALID": Advice(
+        "Chữ ký rời chỉ dùng để ký cá nhân hoặc ký phụ lục. Hãy chọn lại mục đích.",
+        "A detached signature is personal or for an annex. Choose one of these.",
+    ),
+    "DETACHED_SIGNATURE_BROKEN": Advice(
+        "Chữ ký rời bị hỏng hoặc sai định dạng CMS. Hãy ký lại tệp.",
+        "The detached signature is broken or no CMS. Sign the file again.",
+    ),
 }

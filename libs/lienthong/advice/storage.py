@@ -84,4 +84,16 @@ ADVICE: dict[str, Advice] = {
         "Phần mềm không khai báo tệp trước khi gửi. Hãy cập nhật phần mềm.",
         "The software does not announce the file before it sends it. Update the software.",
     ),
+    "UPLOAD_FOREIGN": Advice(
+        "Chứng thư này không được tải tệp lên cho cơ quan đó. Hãy dùng chứng thư của đúng cơ quan.",
+        "This certificate may not upload for that organization. Use one of its own.",
+    ),
+    "UPLOAD_OFFSET_WRONG": Advice(
+        "Phần tệp đã nhận không khớp với chỗ gửi tiếp. Hãy hỏi lại vị trí (GetUpload) rồi gửi tiếp.",
+        "What is here does not end where the upload goes on. Ask GetUpload again, then go on.",
+    ),
+    "BLOBS_UNREADABLE": Advice(
+        "Không đọc được kho tệp. Hãy kiểm tra thư mục hoặc dịch vụ lưu trữ đối tượng rồi chạy lại.",
+        "The store of files cannot be read. Check the folder or the object store, then run again.",
+    ),
 }

@@ -23,13 +23,14 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from lienthong.routing.v1 import queue_pb2 as lienthong_dot_routing_dot_v1_dot_queue__pb2
 from lienthong.types.v1 import access_pb2 as lienthong_dot_types_dot_v1_dot_access__pb2
 from lienthong.types.v1 import document_pb2 as lienthong_dot_types_dot_v1_dot_document__pb2
 from lienthong.types.v1 import envelope_pb2 as lienthong_dot_types_dot_v1_dot_envelope__pb2
 from lienthong.types.v1 import grant_pb2 as lienthong_dot_types_dot_v1_dot_grant__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1flienthong/routing/v1/link.proto\x12\x14lienthong.routing.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1flienthong/types/v1/access.proto\x1a!lienthong/types/v1/document.proto\x1a!lienthong/types/v1/envelope.proto\x1a\x1elienthong/types/v1/grant.proto\"A\n\x0f\x45xchangeRequest\x12.\n\x05\x66rame\x18\x01 \x01(\x0b\x32\x1f.lienthong.routing.v1.LinkFrame\"B\n\x10\x45xchangeResponse\x12.\n\x05\x66rame\x18\x01 \x01(\x0b\x32\x1f.lienthong.routing.v1.LinkFrame\"\x88\x02\n\tLinkFrame\x12,\n\x05hello\x18\x01 \x01(\x0b\x32\x1b.lienthong.routing.v1.HelloH\x00\x12,\n\x05offer\x18\x02 \x01(\x0b\x32\x1b.lienthong.routing.v1.OfferH\x00\x12.\n\x06\x61nswer\x18\x03 \x01(\x0b\x32\x1c.lienthong.routing.v1.AnswerH\x00\x12\x34\n\theartbeat\x18\x04 \x01(\x0b\x32\x1f.lienthong.routing.v1.HeartbeatH\x00\x12\x30\n\x07goodbye\x18\x05 \x01(\x0b\x32\x1d.lienthong.routing.v1.GoodbyeH\x00\x42\x07\n\x05\x66rame\"u\n\x05Hello\x12\x10\n\x08versions\x18\x01 \x03(\x05\x12\x0c\n\x04node\x18\x02 \x01(\t\x12\x13\n\x0binstance_id\x18\x03 \x01(\t\x12\r\n\x05\x65poch\x18\x04 \x01(\x03\x12\x15\n\rmax_transfers\x18\x05 \x01(\x05\x12\x11\n\tmax_bytes\x18\x06 \x01(\x05\"-\n\nInlineBlob\x12\x0e\n\x06sha256\x18\x01 \x01(\x0c\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\x0c\"\x8a\x02\n\x08Transfer\x12\x13\n\x0btransfer_id\x18\x01 \x01(\t\x12\x34\n\x08\x65nvelope\x18\x02 \x01(\x0b\x32\".lienthong.types.v1.SignedEnvelope\x12\x12\n\nrecipients\x18\x03 \x03(\t\x12)\n\x04hops\x18\x04 \x03(\x0b\x32\x1b.lienthong.types.v1.HopFact\x12\x13\n\x0btraceparent\x18\x05 \x01(\t\x12/\n\x05\x62lobs\x18\x06 \x03(\x0b\x32 .lienthong.routing.v1.InlineBlob\x12.\n\x05grant\x18\x07 \x01(\x0b\x32\x1f.lienthong.types.v1.SignedGrant\":\n\x05Offer\x12\x31\n\ttransfers\x18\x01 \x03(\x0b\x32\x1e.lienthong.routing.v1.Transfer\"\xad\x01\n\x0eTransferAnswer\x12\x13\n\x0btransfer_id\x18\x01 \x01(\t\x12\x36\n\x07outcome\x18\x02 \x01(\x0e\x32%.lienthong.routing.v1.TransferOutcome\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0e\n\x06wanted\x18\x04 \x03(\x0c\x12.\n\x05grant\x18\x05 \x01(\x0b\x32\x1f.lienthong.types.v1.SignedGrant\"?\n\x06\x41nswer\x12\x35\n\x07\x61nswers\x18\x01 \x03(\x0b\x32$.lienthong.routing.v1.TransferAnswer\"\x0b\n\tHeartbeat\"J\n\x07Goodbye\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12/\n\x0breturn_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*\xad\x01\n\x0fTransferOutcome\x12 \n\x1cTRANSFER_OUTCOME_UNSPECIFIED\x10\x00\x12\x1d\n\x19TRANSFER_OUTCOME_ACCEPTED\x10\x01\x12\x1d\n\x19TRANSFER_OUTCOME_REJECTED\x10\x02\x12\x1b\n\x17TRANSFER_OUTCOME_WANTED\x10\x03\x12\x1d\n\x19TRANSFER_OUTCOME_DEFERRED\x10\x04\x32u\n\x0bLinkService\x12\x66\n\x08\x45xchange\x12%.lienthong.routing.v1.ExchangeRequest\x1a&.lienthong.routing.v1.ExchangeResponse\"\x07\xa2\xbb\x18\x03\n\x01\x02(\x01\x30\x01\x42\x32\n\x17vn.lienthong.routing.v1P\x01\xaa\x02\x14LienThong.Routing.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1flienthong/routing/v1/link.proto\x12\x14lienthong.routing.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a lienthong/routing/v1/queue.proto\x1a\x1flienthong/types/v1/access.proto\x1a!lienthong/types/v1/document.proto\x1a!lienthong/types/v1/envelope.proto\x1a\x1elienthong/types/v1/grant.proto\"A\n\x0f\x45xchangeRequest\x12.\n\x05\x66rame\x18\x01 \x01(\x0b\x32\x1f.lienthong.routing.v1.LinkFrame\"B\n\x10\x45xchangeResponse\x12.\n\x05\x66rame\x18\x01 \x01(\x0b\x32\x1f.lienthong.routing.v1.LinkFrame\"\xe0\x02\n\tLinkFrame\x12,\n\x05hello\x18\x01 \x01(\x0b\x32\x1b.lienthong.routing.v1.HelloH\x00\x12,\n\x05offer\x18\x02 \x01(\x0b\x32\x1b.lienthong.routing.v1.OfferH\x00\x12.\n\x06\x61nswer\x18\x03 \x01(\x0b\x32\x1c.lienthong.routing.v1.AnswerH\x00\x12\x34\n\theartbeat\x18\x04 \x01(\x0b\x32\x1f.lienthong.routing.v1.HeartbeatH\x00\x12\x30\n\x07goodbye\x18\x05 \x01(\x0b\x32\x1d.lienthong.routing.v1.GoodbyeH\x00\x12*\n\x04ping\x18\x06 \x01(\x0b\x32\x1a.lienthong.routing.v1.PingH\x00\x12*\n\x04pong\x18\x07 \x01(\x0b\x32\x1a.lienthong.routing.v1.PongH\x00\x42\x07\n\x05\x66rame\"u\n\x05Hello\x12\x10\n\x08versions\x18\x01 \x03(\x05\x12\x0c\n\x04node\x18\x02 \x01(\t\x12\x13\n\x0binstance_id\x18\x03 \x01(\t\x12\r\n\x05\x65poch\x18\x04 \x01(\x03\x12\x15\n\rmax_transfers\x18\x05 \x01(\x05\x12\x11\n\tmax_bytes\x18\x06 \x01(\x05\"-\n\nInlineBlob\x12\x0e\n\x06sha256\x18\x01 \x01(\x0c\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\x0c\"\x8a\x02\n\x08Transfer\x12\x13\n\x0btransfer_id\x18\x01 \x01(\t\x12\x34\n\x08\x65nvelope\x18\x02 \x01(\x0b\x32\".lienthong.types.v1.SignedEnvelope\x12\x12\n\nrecipients\x18\x03 \x03(\t\x12)\n\x04hops\x18\x04 \x03(\x0b\x32\x1b.lienthong.types.v1.HopFact\x12\x13\n\x0btraceparent\x18\x05 \x01(\t\x12/\n\x05\x62lobs\x18\x06 \x03(\x0b\x32 .lienthong.routing.v1.InlineBlob\x12.\n\x05grant\x18\x07 \x01(\x0b\x32\x1f.lienthong.types.v1.SignedGrant\":\n\x05Offer\x12\x31\n\ttransfers\x18\x01 \x03(\x0b\x32\x1e.lienthong.routing.v1.Transfer\"\xad\x01\n\x0eTransferAnswer\x12\x13\n\x0btransfer_id\x18\x01 \x01(\t\x12\x36\n\x07outcome\x18\x02 \x01(\x0e\x32%.lienthong.routing.v1.TransferOutcome\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0e\n\x06wanted\x18\x04 \x03(\x0c\x12.\n\x05grant\x18\x05 \x01(\x0b\x32\x1f.lienthong.types.v1.SignedGrant\"?\n\x06\x41nswer\x12\x35\n\x07\x61nswers\x18\x01 \x03(\x0b\x32$.lienthong.routing.v1.TransferAnswer\"\x0b\n\tHeartbeat\"J\n\x07Goodbye\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12/\n\x0breturn_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"3\n\x04Ping\x12\x0f\n\x07ping_id\x18\x01 \x01(\t\x12\x0c\n\x04node\x18\x02 \x01(\t\x12\x0c\n\x04path\x18\x03 \x03(\t\"T\n\x04Pong\x12\x0f\n\x07ping_id\x18\x01 \x01(\t\x12+\n\x04hops\x18\x02 \x03(\x0b\x32\x1d.lienthong.routing.v1.PingHop\x12\x0e\n\x06reason\x18\x03 \x01(\t*\xad\x01\n\x0fTransferOutcome\x12 \n\x1cTRANSFER_OUTCOME_UNSPECIFIED\x10\x00\x12\x1d\n\x19TRANSFER_OUTCOME_ACCEPTED\x10\x01\x12\x1d\n\x19TRANSFER_OUTCOME_REJECTED\x10\x02\x12\x1b\n\x17TRANSFER_OUTCOME_WANTED\x10\x03\x12\x1d\n\x19TRANSFER_OUTCOME_DEFERRED\x10\x04\x32u\n\x0bLinkService\x12\x66\n\x08\x45xchange\x12%.lienthong.routing.v1.ExchangeRequest\x1a&.lienthong.routing.v1.ExchangeResponse\"\x07\xa2\xbb\x18\x03\n\x01\x02(\x01\x30\x01\x42\x32\n\x17vn.lienthong.routing.v1P\x01\xaa\x02\x14LienThong.Routing.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,30 +40,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._serialized_options = b'\n\027vn.lienthong.routing.v1P\001\252\002\024LienThong.Routing.V1'
   _globals['_LINKSERVICE'].methods_by_name['Exchange']._loaded_options = None
   _globals['_LINKSERVICE'].methods_by_name['Exchange']._serialized_options = b'\242\273\030\003\n\001\002'
-  _globals['_TRANSFEROUTCOME']._serialized_start=1453
-  _globals['_TRANSFEROUTCOME']._serialized_end=1626
-  _globals['_EXCHANGEREQUEST']._serialized_start=225
-  _globals['_EXCHANGEREQUEST']._serialized_end=290
-  _globals['_EXCHANGERESPONSE']._serialized_start=292
-  _globals['_EXCHANGERESPONSE']._serialized_end=358
-  _globals['_LINKFRAME']._serialized_start=361
-  _globals['_LINKFRAME']._serialized_end=625
-  _globals['_HELLO']._serialized_start=627
-  _globals['_HELLO']._serialized_end=744
-  _globals['_INLINEBLOB']._serialized_start=746
-  _globals['_INLINEBLOB']._serialized_end=791
-  _globals['_TRANSFER']._serialized_start=794
-  _globals['_TRANSFER']._serialized_end=1060
-  _globals['_OFFER']._serialized_start=1062
-  _globals['_OFFER']._serialized_end=1120
-  _globals['_TRANSFERANSWER']._serialized_start=1123
-  _globals['_TRANSFERANSWER']._serialized_end=1296
-  _globals['_ANSWER']._serialized_start=1298
-  _globals['_ANSWER']._serialized_end=1361
-  _globals['_HEARTBEAT']._serialized_start=1363
-  _globals['_HEARTBEAT']._serialized_end=1374
-  _globals['_GOODBYE']._serialized_start=1376
-  _globals['_GOODBYE']._serialized_end=1450
-  _globals['_LINKSERVICE']._serialized_start=1628
-  _globals['_LINKSERVICE']._serialized_end=1745
+  _globals['_TRANSFEROUTCOME']._serialized_start=1714
+  _globals['_TRANSFEROUTCOME']._serialized_end=1887
+  _globals['_EXCHANGEREQUEST']._serialized_start=259
+  _globals['_EXCHANGEREQUEST']._serialized_end=324
+  _globals['_EXCHANGERESPONSE']._serialized_start=326
+  _globals['_EXCHANGERESPONSE']._serialized_end=392
+  _globals['_LINKFRAME']._serialized_start=395
+  _globals['_LINKFRAME']._serialized_end=747
+  _globals['_HELLO']._serialized_start=749
+  _globals['_HELLO']._serialized_end=866
+  _globals['_INLINEBLOB']._serialized_start=868
+  _globals['_INLINEBLOB']._serialized_end=913
+  _globals['_TRANSFER']._serialized_start=916
+  _globals['_TRANSFER']._serialized_end=1182
+  _globals['_OFFER']._serialized_start=1184
+  _globals['_OFFER']._serialized_end=1242
+  _globals['_TRANSFERANSWER']._serialized_start=1245
+  _globals['_TRANSFERANSWER']._serialized_end=1418
+  _globals['_ANSWER']._serialized_start=1420
+  _globals['_ANSWER']._serialized_end=1483
+  _globals['_HEARTBEAT']._serialized_start=1485
+  _globals['_HEARTBEAT']._serialized_end=1496
+  _globals['_GOODBYE']._serialized_start=1498
+  _globals['_GOODBYE']._serialized_end=1572
+  _globals['_PING']._serialized_start=1574
+  _globals['_PING']._serialized_end=1625
+  _globals['_PONG']._serialized_start=1627
+  _globals['_PONG']._serialized_end=1711
+  _globals['_LINKSERVICE']._serialized_start=1889
+  _globals['_LINKSERVICE']._serialized_end=2006
 # @@protoc_insertion_point(module_scope)

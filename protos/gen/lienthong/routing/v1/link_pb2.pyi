@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from lienthong.routing.v1 import queue_pb2 as _queue_pb2
 from lienthong.types.v1 import document_pb2 as _document_pb2
 from lienthong.types.v1 import envelope_pb2 as _envelope_pb2
 from lienthong.types.v1 import grant_pb2 as _grant_pb2
@@ -114,6 +115,8 @@ class LinkFrame(_message.Message):
     ANSWER_FIELD_NUMBER: _builtins.int
     HEARTBEAT_FIELD_NUMBER: _builtins.int
     GOODBYE_FIELD_NUMBER: _builtins.int
+    PING_FIELD_NUMBER: _builtins.int
+    PONG_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def hello(self) -> Global___Hello:
         """First frame of each side."""
@@ -134,6 +137,14 @@ class LinkFrame(_message.Message):
     def goodbye(self) -> Global___Goodbye:
         """The side closes the link in good order."""
 
+    @_builtins.property
+    def ping(self) -> Global___Ping:
+        """How far is it to a node? Passed on towards it."""
+
+    @_builtins.property
+    def pong(self) -> Global___Pong:
+        """The answer, on the way back."""
+
     def __init__(
         self,
         *,
@@ -142,12 +153,14 @@ class LinkFrame(_message.Message):
         answer: Global___Answer | None = ...,
         heartbeat: Global___Heartbeat | None = ...,
         goodbye: Global___Goodbye | None = ...,
+        ping: Global___Ping | None = ...,
+        pong: Global___Pong | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "frame", b"frame", "goodbye", b"goodbye", "heartbeat", b"heartbeat", "hello", b"hello", "offer", b"offer"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "frame", b"frame", "goodbye", b"goodbye", "heartbeat", b"heartbeat", "hello", b"hello", "offer", b"offer", "ping", b"ping", "pong", b"pong"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "frame", b"frame", "goodbye", b"goodbye", "heartbeat", b"heartbeat", "hello", b"hello", "offer", b"offer"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "frame", b"frame", "goodbye", b"goodbye", "heartbeat", b"heartbeat", "hello", b"hello", "offer", b"offer", "ping", b"ping", "pong", b"pong"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_frame: _TypeAlias = _typing.Literal["hello", "offer", "answer", "heartbeat", "goodbye"]  # noqa: Y015
+    _WhichOneofReturnType_frame: _TypeAlias = _typing.Literal["hello", "offer", "answer", "heartbeat", "goodbye", "ping", "pong"]  # noqa: Y015
     _WhichOneofArgType_frame: _TypeAlias = _typing.Literal["frame", b"frame"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_frame) -> _WhichOneofReturnType_frame | None: ...
 
@@ -413,3 +426,67 @@ class Goodbye(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Goodbye: _TypeAlias = Goodbye  # noqa: Y015
+
+@_typing.final
+class Ping(_message.Message):
+    """Ping asks for the way to a node. A side of an older version passes it over."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PING_ID_FIELD_NUMBER: _builtins.int
+    NODE_FIELD_NUMBER: _builtins.int
+    PATH_FIELD_NUMBER: _builtins.int
+    ping_id: _builtins.str
+    """Identifier (UUID), given by the node that asks."""
+    node: _builtins.str
+    """Target."""
+    @_builtins.property
+    def path(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Nodes passed so far, the asking one first; a node that finds itself here refuses (LOOP)."""
+
+    def __init__(
+        self,
+        *,
+        ping_id: _builtins.str = ...,
+        node: _builtins.str = ...,
+        path: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["node", b"node", "path", b"path", "ping_id", b"ping_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Ping: _TypeAlias = Ping  # noqa: Y015
+
+@_typing.final
+class Pong(_message.Message):
+    """Pong answers a ping, over the same links."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PING_ID_FIELD_NUMBER: _builtins.int
+    HOPS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    ping_id: _builtins.str
+    """The ping."""
+    reason: _builtins.str
+    """Why the target was not reached: NODE_UNKNOWN, LINK_DOWN, LOOP, TOO_MANY_PINGS; empty where it was."""
+    @_builtins.property
+    def hops(self) -> _containers.RepeatedCompositeFieldContainer[_queue_pb2.PingHop]:
+        """From the node that sends this to the target."""
+
+    def __init__(
+        self,
+        *,
+        ping_id: _builtins.str = ...,
+        hops: _abc.Iterable[_queue_pb2.PingHop] | None = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hops", b"hops", "ping_id", b"ping_id", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Pong: _TypeAlias = Pong  # noqa: Y015

@@ -22,13 +22,14 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from lienthong.types.v1 import access_pb2 as lienthong_dot_types_dot_v1_dot_access__pb2
 from lienthong.types.v1 import document_pb2 as lienthong_dot_types_dot_v1_dot_document__pb2
 from lienthong.types.v1 import event_pb2 as lienthong_dot_types_dot_v1_dot_event__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n lienthong/routing/v1/queue.proto\x12\x14lienthong.routing.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1flienthong/types/v1/access.proto\x1a!lienthong/types/v1/document.proto\x1a\x1elienthong/types/v1/event.proto\"\xdc\x02\n\x0fTransferSummary\x12\x13\n\x0btransfer_id\x18\x01 \x01(\t\x12\x13\n\x0b\x65nvelope_id\x18\x02 \x01(\t\x12\x13\n\x0b\x64ocument_id\x18\x03 \x01(\t\x12\x10\n\x08next_hop\x18\x04 \x01(\t\x12\x12\n\nrecipients\x18\x05 \x03(\t\x12\x32\n\x05state\x18\x06 \x01(\x0e\x32#.lienthong.routing.v1.TransferState\x12\x10\n\x08\x61ttempts\x18\x07 \x01(\x05\x12,\n\x07urgency\x18\x08 \x01(\x0e\x32\x1b.lienthong.types.v1.Urgency\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x63hange_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x0b \x01(\t\"d\n\x14ListTransfersRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x10\n\x08next_hop\x18\x03 \x01(\t\x12\x13\n\x0b\x64ocument_id\x18\x04 \x01(\t\"j\n\x15ListTransfersResponse\x12\x38\n\ttransfers\x18\x01 \x03(\x0b\x32%.lienthong.routing.v1.TransferSummary\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xc2\x01\n\x0b\x44\x65stination\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x11\n\tconnected\x18\x02 \x01(\x08\x12\x0f\n\x07waiting\x18\x03 \x01(\x03\x12/\n\x0boldest_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x66\x61ilures\x18\x05 \x01(\x05\x12.\n\nretry_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x07 \x01(\t\"\x19\n\x17ListDestinationsRequest\"S\n\x18ListDestinationsResponse\x12\x37\n\x0c\x64\x65stinations\x18\x01 \x03(\x0b\x32!.lienthong.routing.v1.Destination\"6\n\x11ListEventsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\"T\n\x12ListEventsResponse\x12)\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x19.lienthong.types.v1.Event\x12\x13\n\x0bnext_cursor\x18\x02 \x01(\t\"$\n\x12WatchEventsRequest\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\t\"?\n\x13WatchEventsResponse\x12(\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x19.lienthong.types.v1.Event\"\xc7\x01\n\x0bIssuedEvent\x12.\n\x08\x64ocument\x18\x01 \x01(\x0b\x32\x1c.lienthong.types.v1.Document\x12\x13\n\x0b\x65nvelope_id\x18\x02 \x01(\t\x12\x12\n\nrecipients\x18\x03 \x03(\t\x12/\n\x0bsubmit_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nissue_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x84\x01\n\x0cReceiptEvent\x12,\n\x07receipt\x18\x01 \x01(\x0b\x32\x1b.lienthong.types.v1.Receipt\x12\x14\n\x0corganization\x18\x02 \x01(\t\x12\x30\n\x0creceive_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xae\x01\n\x0e\x44\x65liveredEvent\x12\x13\n\x0b\x64\x65livery_id\x18\x01 \x01(\t\x12\x13\n\x0b\x65nvelope_id\x18\x02 \x01(\t\x12\x11\n\trecipient\x18\x03 \x01(\t\x12.\n\x08\x64ocument\x18\x04 \x01(\x0b\x32\x1c.lienthong.types.v1.Document\x12/\n\x0b\x61rrive_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"Q\n\x0cHandledEvent\x12\x13\n\x0b\x64\x65livery_id\x18\x01 \x01(\t\x12,\n\x07receipt\x18\x02 \x01(\x0b\x32\x1b.lienthong.types.v1.Receipt*\xbb\x01\n\rTransferState\x12\x1e\n\x1aTRANSFER_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15TRANSFER_STATE_QUEUED\x10\x01\x12\x19\n\x15TRANSFER_STATE_LEASED\x10\x02\x12\x1b\n\x17TRANSFER_STATE_ACCEPTED\x10\x03\x12\x1b\n\x17TRANSFER_STATE_REJECTED\x10\x04\x12\x1a\n\x16TRANSFER_STATE_EXPIRED\x10\x05\x32\xff\x01\n\x0cQueueService\x12r\n\rListTransfers\x12*.lienthong.routing.v1.ListTransfersRequest\x1a+.lienthong.routing.v1.ListTransfersResponse\"\x08\xa2\xbb\x18\x04\n\x02\x06\x07\x12{\n\x10ListDestinations\x12-.lienthong.routing.v1.ListDestinationsRequest\x1a..lienthong.routing.v1.ListDestinationsResponse\"\x08\xa2\xbb\x18\x04\n\x02\x06\x07\x32\xe7\x01\n\x0c\x45ventService\x12h\n\nListEvents\x12\'.lienthong.routing.v1.ListEventsRequest\x1a(.lienthong.routing.v1.ListEventsResponse\"\x07\xa2\xbb\x18\x03\n\x01\x01\x12m\n\x0bWatchEvents\x12(.lienthong.routing.v1.WatchEventsRequest\x1a).lienthong.routing.v1.WatchEventsResponse\"\x07\xa2\xbb\x18\x03\n\x01\x01\x30\x01\x42\x32\n\x17vn.lienthong.routing.v1P\x01\xaa\x02\x14LienThong.Routing.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n lienthong/routing/v1/queue.proto\x12\x14lienthong.routing.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1flienthong/types/v1/access.proto\x1a!lienthong/types/v1/document.proto\x1a\x1elienthong/types/v1/event.proto\"\xdc\x02\n\x0fTransferSummary\x12\x13\n\x0btransfer_id\x18\x01 \x01(\t\x12\x13\n\x0b\x65nvelope_id\x18\x02 \x01(\t\x12\x13\n\x0b\x64ocument_id\x18\x03 \x01(\t\x12\x10\n\x08next_hop\x18\x04 \x01(\t\x12\x12\n\nrecipients\x18\x05 \x03(\t\x12\x32\n\x05state\x18\x06 \x01(\x0e\x32#.lienthong.routing.v1.TransferState\x12\x10\n\x08\x61ttempts\x18\x07 \x01(\x05\x12,\n\x07urgency\x18\x08 \x01(\x0e\x32\x1b.lienthong.types.v1.Urgency\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x63hange_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x0b \x01(\t\"d\n\x14ListTransfersRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x10\n\x08next_hop\x18\x03 \x01(\t\x12\x13\n\x0b\x64ocument_id\x18\x04 \x01(\t\"j\n\x15ListTransfersResponse\x12\x38\n\ttransfers\x18\x01 \x03(\x0b\x32%.lienthong.routing.v1.TransferSummary\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xc2\x01\n\x0b\x44\x65stination\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x11\n\tconnected\x18\x02 \x01(\x08\x12\x0f\n\x07waiting\x18\x03 \x01(\x03\x12/\n\x0boldest_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x66\x61ilures\x18\x05 \x01(\x05\x12.\n\nretry_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x07 \x01(\t\"\x19\n\x17ListDestinationsRequest\"S\n\x18ListDestinationsResponse\x12\x37\n\x0c\x64\x65stinations\x18\x01 \x03(\x0b\x32!.lienthong.routing.v1.Destination\"\x1f\n\x0fPingNodeRequest\x12\x0c\n\x04node\x18\x01 \x01(\t\"l\n\x07PingHop\x12\x0c\n\x04node\x18\x01 \x01(\t\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x06onward\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"?\n\x10PingNodeResponse\x12+\n\x04hops\x18\x01 \x03(\x0b\x32\x1d.lienthong.routing.v1.PingHop\"6\n\x11ListEventsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\"T\n\x12ListEventsResponse\x12)\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x19.lienthong.types.v1.Event\x12\x13\n\x0bnext_cursor\x18\x02 \x01(\t\"$\n\x12WatchEventsRequest\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\t\"?\n\x13WatchEventsResponse\x12(\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x19.lienthong.types.v1.Event\"\xc7\x01\n\x0bIssuedEvent\x12.\n\x08\x64ocument\x18\x01 \x01(\x0b\x32\x1c.lienthong.types.v1.Document\x12\x13\n\x0b\x65nvelope_id\x18\x02 \x01(\t\x12\x12\n\nrecipients\x18\x03 \x03(\t\x12/\n\x0bsubmit_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nissue_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x84\x01\n\x0cReceiptEvent\x12,\n\x07receipt\x18\x01 \x01(\x0b\x32\x1b.lienthong.types.v1.Receipt\x12\x14\n\x0corganization\x18\x02 \x01(\t\x12\x30\n\x0creceive_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xae\x01\n\x0e\x44\x65liveredEvent\x12\x13\n\x0b\x64\x65livery_id\x18\x01 \x01(\t\x12\x13\n\x0b\x65nvelope_id\x18\x02 \x01(\t\x12\x11\n\trecipient\x18\x03 \x01(\t\x12.\n\x08\x64ocument\x18\x04 \x01(\x0b\x32\x1c.lienthong.types.v1.Document\x12/\n\x0b\x61rrive_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"Q\n\x0cHandledEvent\x12\x13\n\x0b\x64\x65livery_id\x18\x01 \x01(\t\x12,\n\x07receipt\x18\x02 \x01(\x0b\x32\x1b.lienthong.types.v1.Receipt*\xbb\x01\n\rTransferState\x12\x1e\n\x1aTRANSFER_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15TRANSFER_STATE_QUEUED\x10\x01\x12\x19\n\x15TRANSFER_STATE_LEASED\x10\x02\x12\x1b\n\x17TRANSFER_STATE_ACCEPTED\x10\x03\x12\x1b\n\x17TRANSFER_STATE_REJECTED\x10\x04\x12\x1a\n\x16TRANSFER_STATE_EXPIRED\x10\x05\x32\xe4\x02\n\x0cQueueService\x12r\n\rListTransfers\x12*.lienthong.routing.v1.ListTransfersRequest\x1a+.lienthong.routing.v1.ListTransfersResponse\"\x08\xa2\xbb\x18\x04\n\x02\x06\x07\x12{\n\x10ListDestinations\x12-.lienthong.routing.v1.ListDestinationsRequest\x1a..lienthong.routing.v1.ListDestinationsResponse\"\x08\xa2\xbb\x18\x04\n\x02\x06\x07\x12\x63\n\x08PingNode\x12%.lienthong.routing.v1.PingNodeRequest\x1a&.lienthong.routing.v1.PingNodeResponse\"\x08\xa2\xbb\x18\x04\n\x02\x06\x07\x32\xe7\x01\n\x0c\x45ventService\x12h\n\nListEvents\x12\'.lienthong.routing.v1.ListEventsRequest\x1a(.lienthong.routing.v1.ListEventsResponse\"\x07\xa2\xbb\x18\x03\n\x01\x01\x12m\n\x0bWatchEvents\x12(.lienthong.routing.v1.WatchEventsRequest\x1a).lienthong.routing.v1.WatchEventsResponse\"\x07\xa2\xbb\x18\x03\n\x01\x01\x30\x01\x42\x32\n\x17vn.lienthong.routing.v1P\x01\xaa\x02\x14LienThong.Routing.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,42 +41,50 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_QUEUESERVICE'].methods_by_name['ListTransfers']._serialized_options = b'\242\273\030\004\n\002\006\007'
   _globals['_QUEUESERVICE'].methods_by_name['ListDestinations']._loaded_options = None
   _globals['_QUEUESERVICE'].methods_by_name['ListDestinations']._serialized_options = b'\242\273\030\004\n\002\006\007'
+  _globals['_QUEUESERVICE'].methods_by_name['PingNode']._loaded_options = None
+  _globals['_QUEUESERVICE'].methods_by_name['PingNode']._serialized_options = b'\242\273\030\004\n\002\006\007'
   _globals['_EVENTSERVICE'].methods_by_name['ListEvents']._loaded_options = None
   _globals['_EVENTSERVICE'].methods_by_name['ListEvents']._serialized_options = b'\242\273\030\003\n\001\001'
   _globals['_EVENTSERVICE'].methods_by_name['WatchEvents']._loaded_options = None
   _globals['_EVENTSERVICE'].methods_by_name['WatchEvents']._serialized_options = b'\242\273\030\003\n\001\001'
-  _globals['_TRANSFERSTATE']._serialized_start=1904
-  _globals['_TRANSFERSTATE']._serialized_end=2091
-  _globals['_TRANSFERSUMMARY']._serialized_start=192
-  _globals['_TRANSFERSUMMARY']._serialized_end=540
-  _globals['_LISTTRANSFERSREQUEST']._serialized_start=542
-  _globals['_LISTTRANSFERSREQUEST']._serialized_end=642
-  _globals['_LISTTRANSFERSRESPONSE']._serialized_start=644
-  _globals['_LISTTRANSFERSRESPONSE']._serialized_end=750
-  _globals['_DESTINATION']._serialized_start=753
-  _globals['_DESTINATION']._serialized_end=947
-  _globals['_LISTDESTINATIONSREQUEST']._serialized_start=949
-  _globals['_LISTDESTINATIONSREQUEST']._serialized_end=974
-  _globals['_LISTDESTINATIONSRESPONSE']._serialized_start=976
-  _globals['_LISTDESTINATIONSRESPONSE']._serialized_end=1059
-  _globals['_LISTEVENTSREQUEST']._serialized_start=1061
-  _globals['_LISTEVENTSREQUEST']._serialized_end=1115
-  _globals['_LISTEVENTSRESPONSE']._serialized_start=1117
-  _globals['_LISTEVENTSRESPONSE']._serialized_end=1201
-  _globals['_WATCHEVENTSREQUEST']._serialized_start=1203
-  _globals['_WATCHEVENTSREQUEST']._serialized_end=1239
-  _globals['_WATCHEVENTSRESPONSE']._serialized_start=1241
-  _globals['_WATCHEVENTSRESPONSE']._serialized_end=1304
-  _globals['_ISSUEDEVENT']._serialized_start=1307
-  _globals['_ISSUEDEVENT']._serialized_end=1506
-  _globals['_RECEIPTEVENT']._serialized_start=1509
-  _globals['_RECEIPTEVENT']._serialized_end=1641
-  _globals['_DELIVEREDEVENT']._serialized_start=1644
-  _globals['_DELIVEREDEVENT']._serialized_end=1818
-  _globals['_HANDLEDEVENT']._serialized_start=1820
-  _globals['_HANDLEDEVENT']._serialized_end=1901
-  _globals['_QUEUESERVICE']._serialized_start=2094
-  _globals['_QUEUESERVICE']._serialized_end=2349
-  _globals['_EVENTSERVICE']._serialized_start=2352
-  _globals['_EVENTSERVICE']._serialized_end=2583
+  _globals['_TRANSFERSTATE']._serialized_start=2144
+  _globals['_TRANSFERSTATE']._serialized_end=2331
+  _globals['_TRANSFERSUMMARY']._serialized_start=224
+  _globals['_TRANSFERSUMMARY']._serialized_end=572
+  _globals['_LISTTRANSFERSREQUEST']._serialized_start=574
+  _globals['_LISTTRANSFERSREQUEST']._serialized_end=674
+  _globals['_LISTTRANSFERSRESPONSE']._serialized_start=676
+  _globals['_LISTTRANSFERSRESPONSE']._serialized_end=782
+  _globals['_DESTINATION']._serialized_start=785
+  _globals['_DESTINATION']._serialized_end=979
+  _globals['_LISTDESTINATIONSREQUEST']._serialized_start=981
+  _globals['_LISTDESTINATIONSREQUEST']._serialized_end=1006
+  _globals['_LISTDESTINATIONSRESPONSE']._serialized_start=1008
+  _globals['_LISTDESTINATIONSRESPONSE']._serialized_end=1091
+  _globals['_PINGNODEREQUEST']._serialized_start=1093
+  _globals['_PINGNODEREQUEST']._serialized_end=1124
+  _globals['_PINGHOP']._serialized_start=1126
+  _globals['_PINGHOP']._serialized_end=1234
+  _globals['_PINGNODERESPONSE']._serialized_start=1236
+  _globals['_PINGNODERESPONSE']._serialized_end=1299
+  _globals['_LISTEVENTSREQUEST']._serialized_start=1301
+  _globals['_LISTEVENTSREQUEST']._serialized_end=1355
+  _globals['_LISTEVENTSRESPONSE']._serialized_start=1357
+  _globals['_LISTEVENTSRESPONSE']._serialized_end=1441
+  _globals['_WATCHEVENTSREQUEST']._serialized_start=1443
+  _globals['_WATCHEVENTSREQUEST']._serialized_end=1479
+  _globals['_WATCHEVENTSRESPONSE']._serialized_start=1481
+  _globals['_WATCHEVENTSRESPONSE']._serialized_end=1544
+  _globals['_ISSUEDEVENT']._serialized_start=1547
+  _globals['_ISSUEDEVENT']._serialized_end=1746
+  _globals['_RECEIPTEVENT']._serialized_start=1749
+  _globals['_RECEIPTEVENT']._serialized_end=1881
+  _globals['_DELIVEREDEVENT']._serialized_start=1884
+  _globals['_DELIVEREDEVENT']._serialized_end=2058
+  _globals['_HANDLEDEVENT']._serialized_start=2060
+  _globals['_HANDLEDEVENT']._serialized_end=2141
+  _globals['_QUEUESERVICE']._serialized_start=2334
+  _globals['_QUEUESERVICE']._serialized_end=2690
+  _globals['_EVENTSERVICE']._serialized_start=2693
+  _globals['_EVENTSERVICE']._serialized_end=2924
 # @@protoc_insertion_point(module_scope)

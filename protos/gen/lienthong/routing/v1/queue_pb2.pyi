@@ -5,6 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -278,6 +279,86 @@ class ListDestinationsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListDestinationsResponse: _TypeAlias = ListDestinationsResponse  # noqa: Y015
+
+@_typing.final
+class PingNodeRequest(_message.Message):
+    """PingNodeRequest names a node."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NODE_FIELD_NUMBER: _builtins.int
+    node: _builtins.str
+    """Node to reach."""
+    def __init__(
+        self,
+        *,
+        node: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["node", b"node"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PingNodeRequest: _TypeAlias = PingNodeRequest  # noqa: Y015
+
+@_typing.final
+class PingHop(_message.Message):
+    """PingHop is what one node on the way says of a ping."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NODE_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    ONWARD_FIELD_NUMBER: _builtins.int
+    node: _builtins.str
+    """Node."""
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """When the ping came, by that node's clock."""
+
+    @_builtins.property
+    def onward(self) -> _duration_pb2.Duration:
+        """From there to the target and back, measured by that node alone; 0 at the target. The difference of two neighbours is the time of their link."""
+
+    def __init__(
+        self,
+        *,
+        node: _builtins.str = ...,
+        time: _timestamp_pb2.Timestamp | None = ...,
+        onward: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["onward", b"onward", "time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["node", b"node", "onward", b"onward", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PingHop: _TypeAlias = PingHop  # noqa: Y015
+
+@_typing.final
+class PingNodeResponse(_message.Message):
+    """PingNodeResponse tells the way."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOPS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def hops(self) -> _containers.RepeatedCompositeFieldContainer[Global___PingHop]:
+        """This node first, the target last."""
+
+    def __init__(
+        self,
+        *,
+        hops: _abc.Iterable[Global___PingHop] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hops", b"hops"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PingNodeResponse: _TypeAlias = PingNodeResponse  # noqa: Y015
 
 @_typing.final
 class ListEventsRequest(_message.Message):

@@ -45,6 +45,11 @@ class QueueServiceStub:
                 request_serializer=lienthong_dot_routing_dot_v1_dot_queue__pb2.ListDestinationsRequest.SerializeToString,
                 response_deserializer=lienthong_dot_routing_dot_v1_dot_queue__pb2.ListDestinationsResponse.FromString,
                 _registered_method=True)
+        self.PingNode = channel.unary_unary(
+                '/lienthong.routing.v1.QueueService/PingNode',
+                request_serializer=lienthong_dot_routing_dot_v1_dot_queue__pb2.PingNodeRequest.SerializeToString,
+                response_deserializer=lienthong_dot_routing_dot_v1_dot_queue__pb2.PingNodeResponse.FromString,
+                _registered_method=True)
 
 
 class QueueServiceServicer:
@@ -65,6 +70,14 @@ class QueueServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PingNode(self, request, context):
+        """Sends a ping over the links on the way to a node and back, past all queues, and tells each hop's time. Operators and auditors. Read only.
+        Errors: NOT_FOUND NODE_UNKNOWN; UNAVAILABLE LINK_DOWN, PING_UNANSWERED with the last node that was reached; RESOURCE_EXHAUSTED TOO_MANY_PINGS.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_QueueServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -77,6 +90,11 @@ def add_QueueServiceServicer_to_server(servicer, server):
                     servicer.ListDestinations,
                     request_deserializer=lienthong_dot_routing_dot_v1_dot_queue__pb2.ListDestinationsRequest.FromString,
                     response_serializer=lienthong_dot_routing_dot_v1_dot_queue__pb2.ListDestinationsResponse.SerializeToString,
+            ),
+            'PingNode': grpc.unary_unary_rpc_method_handler(
+                    servicer.PingNode,
+                    request_deserializer=lienthong_dot_routing_dot_v1_dot_queue__pb2.PingNodeRequest.FromString,
+                    response_serializer=lienthong_dot_routing_dot_v1_dot_queue__pb2.PingNodeResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -134,6 +152,33 @@ class QueueService:
             '/lienthong.routing.v1.QueueService/ListDestinations',
             lienthong_dot_routing_dot_v1_dot_queue__pb2.ListDestinationsRequest.SerializeToString,
             lienthong_dot_routing_dot_v1_dot_queue__pb2.ListDestinationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PingNode(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lienthong.routing.v1.QueueService/PingNode',
+            lienthong_dot_routing_dot_v1_dot_queue__pb2.PingNodeRequest.SerializeToString,
+            lienthong_dot_routing_dot_v1_dot_queue__pb2.PingNodeResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -37,6 +37,10 @@ class QueueServiceStub:
     """Lists transfers, newest first. Operators and auditors. Read only. Errors: INVALID_ARGUMENT PAGE_TOKEN_INVALID."""
     ListDestinations: _grpc.UnaryUnaryMultiCallable[_queue_pb2.ListDestinationsRequest, _queue_pb2.ListDestinationsResponse]
     """Lists destinations with what waits for them, how long, and the state of their link. Operators and auditors. Read only."""
+    PingNode: _grpc.UnaryUnaryMultiCallable[_queue_pb2.PingNodeRequest, _queue_pb2.PingNodeResponse]
+    """Sends a ping over the links on the way to a node and back, past all queues, and tells each hop's time. Operators and auditors. Read only.
+    Errors: NOT_FOUND NODE_UNKNOWN; UNAVAILABLE LINK_DOWN, PING_UNANSWERED with the last node that was reached; RESOURCE_EXHAUSTED TOO_MANY_PINGS.
+    """
 
 @_typing.type_check_only
 class QueueServiceAsyncStub(QueueServiceStub):
@@ -47,6 +51,10 @@ class QueueServiceAsyncStub(QueueServiceStub):
     """Lists transfers, newest first. Operators and auditors. Read only. Errors: INVALID_ARGUMENT PAGE_TOKEN_INVALID."""
     ListDestinations: _aio.UnaryUnaryMultiCallable[_queue_pb2.ListDestinationsRequest, _queue_pb2.ListDestinationsResponse]  # type: ignore[assignment]
     """Lists destinations with what waits for them, how long, and the state of their link. Operators and auditors. Read only."""
+    PingNode: _aio.UnaryUnaryMultiCallable[_queue_pb2.PingNodeRequest, _queue_pb2.PingNodeResponse]  # type: ignore[assignment]
+    """Sends a ping over the links on the way to a node and back, past all queues, and tells each hop's time. Operators and auditors. Read only.
+    Errors: NOT_FOUND NODE_UNKNOWN; UNAVAILABLE LINK_DOWN, PING_UNANSWERED with the last node that was reached; RESOURCE_EXHAUSTED TOO_MANY_PINGS.
+    """
 
 class QueueServiceServicer(metaclass=_abc_1.ABCMeta):
     """QueueService shows operators what is on its way."""
@@ -66,6 +74,16 @@ class QueueServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_queue_pb2.ListDestinationsResponse, _abc.Awaitable[_queue_pb2.ListDestinationsResponse]]:
         """Lists destinations with what waits for them, how long, and the state of their link. Operators and auditors. Read only."""
+
+    @_abc_1.abstractmethod
+    def PingNode(
+        self,
+        request: _queue_pb2.PingNodeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_queue_pb2.PingNodeResponse, _abc.Awaitable[_queue_pb2.PingNodeResponse]]:
+        """Sends a ping over the links on the way to a node and back, past all queues, and tells each hop's time. Operators and auditors. Read only.
+        Errors: NOT_FOUND NODE_UNKNOWN; UNAVAILABLE LINK_DOWN, PING_UNANSWERED with the last node that was reached; RESOURCE_EXHAUSTED TOO_MANY_PINGS.
+        """
 
 def add_QueueServiceServicer_to_server(servicer: QueueServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 

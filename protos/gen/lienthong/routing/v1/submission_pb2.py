@@ -22,12 +22,13 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from lienthong.types.v1 import access_pb2 as lienthong_dot_types_dot_v1_dot_access__pb2
 from lienthong.types.v1 import document_pb2 as lienthong_dot_types_dot_v1_dot_document__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%lienthong/routing/v1/submission.proto\x12\x14lienthong.routing.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1flienthong/types/v1/access.proto\x1a!lienthong/types/v1/document.proto\"-\n\tIssueHere\x12\x0e\n\x06series\x18\x01 \x01(\t\x12\x10\n\x08notation\x18\x02 \x01(\t\"V\n\rAlreadyIssued\x12\x0e\n\x06series\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\x05\x12\x10\n\x08notation\x18\x03 \x01(\t\x12\x13\n\x0bissued_date\x18\x04 \x01(\t\"\x9f\x02\n\x15SubmitDocumentRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12.\n\x08\x64ocument\x18\x02 \x01(\x0b\x32\x1c.lienthong.types.v1.Document\x12\x12\n\nrecipients\x18\x03 \x03(\t\x12\x35\n\nissue_here\x18\x04 \x01(\x0b\x32\x1f.lienthong.routing.v1.IssueHereH\x00\x12=\n\x0e\x61lready_issued\x18\x05 \x01(\x0b\x32#.lienthong.routing.v1.AlreadyIssuedH\x00\x12/\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x07\n\x05issue\"\x95\x01\n\x0eRecipientState\x12\x14\n\x0corganization\x18\x01 \x01(\t\x12\x35\n\x07outcome\x18\x02 \x01(\x0e\x32$.lienthong.types.v1.TransportOutcome\x12\x0e\n\x06status\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x16\n\x0e\x61rrival_number\x18\x05 \x01(\x05\"\xdb\x02\n\nSubmission\x12\x15\n\rsubmission_id\x18\x01 \x01(\t\x12.\n\x08\x64ocument\x18\x02 \x01(\x0b\x32\x1c.lienthong.types.v1.Document\x12\x34\n\x05state\x18\x03 \x01(\x0e\x32%.lienthong.routing.v1.SubmissionState\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x13\n\x0b\x65nvelope_id\x18\x05 \x01(\t\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nissue_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x38\n\nrecipients\x18\x08 \x03(\x0b\x32$.lienthong.routing.v1.RecipientState\x12\x10\n\x08trace_id\x18\t \x01(\t\"N\n\x16SubmitDocumentResponse\x12\x34\n\nsubmission\x18\x01 \x01(\x0b\x32 .lienthong.routing.v1.Submission\"M\n\x14GetSubmissionRequest\x12\x17\n\rsubmission_id\x18\x01 \x01(\tH\x00\x12\x15\n\x0b\x64ocument_id\x18\x02 \x01(\tH\x00\x42\x05\n\x03key\"M\n\x15GetSubmissionResponse\x12\x34\n\nsubmission\x18\x01 \x01(\x0b\x32 .lienthong.routing.v1.Submission\"?\n\x16ListSubmissionsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"i\n\x17ListSubmissionsResponse\x12\x35\n\x0bsubmissions\x18\x01 \x03(\x0b\x32 .lienthong.routing.v1.Submission\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"O\n\x0fReceivedReceipt\x12,\n\x07receipt\x18\x01 \x01(\x0b\x32\x1b.lienthong.types.v1.Receipt\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\"8\n\x13ListReceiptsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\"d\n\x14ListReceiptsResponse\x12\x37\n\x08receipts\x18\x01 \x03(\x0b\x32%.lienthong.routing.v1.ReceivedReceipt\x12\x13\n\x0bnext_cursor\x18\x02 \x01(\t\"&\n\x14WatchReceiptsRequest\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\t\"O\n\x15WatchReceiptsResponse\x12\x36\n\x07receipt\x18\x01 \x01(\x0b\x32%.lienthong.routing.v1.ReceivedReceipt*\xe9\x01\n\x0fSubmissionState\x12 \n\x1cSUBMISSION_STATE_UNSPECIFIED\x10\x00\x12\x1d\n\x19SUBMISSION_STATE_RECEIVED\x10\x01\x12\x1d\n\x19SUBMISSION_STATE_NUMBERED\x10\x02\x12\x1b\n\x17SUBMISSION_STATE_SEALED\x10\x03\x12\x1c\n\x18SUBMISSION_STATE_STAMPED\x10\x04\x12\x1b\n\x17SUBMISSION_STATE_ISSUED\x10\x05\x12\x1e\n\x1aSUBMISSION_STATE_ABANDONED\x10\x06\x32\xe3\x04\n\x11SubmissionService\x12u\n\x0eSubmitDocument\x12+.lienthong.routing.v1.SubmitDocumentRequest\x1a,.lienthong.routing.v1.SubmitDocumentResponse\"\x08\xa2\xbb\x18\x04\n\x02\x03\x05\x12s\n\rGetSubmission\x12*.lienthong.routing.v1.GetSubmissionRequest\x1a+.lienthong.routing.v1.GetSubmissionResponse\"\t\xa2\xbb\x18\x05\n\x03\x03\x04\x05\x12y\n\x0fListSubmissions\x12,.lienthong.routing.v1.ListSubmissionsRequest\x1a-.lienthong.routing.v1.ListSubmissionsResponse\"\t\xa2\xbb\x18\x05\n\x03\x03\x04\x05\x12p\n\x0cListReceipts\x12).lienthong.routing.v1.ListReceiptsRequest\x1a*.lienthong.routing.v1.ListReceiptsResponse\"\t\xa2\xbb\x18\x05\n\x03\x03\x04\x05\x12u\n\rWatchReceipts\x12*.lienthong.routing.v1.WatchReceiptsRequest\x1a+.lienthong.routing.v1.WatchReceiptsResponse\"\t\xa2\xbb\x18\x05\n\x03\x03\x04\x05\x30\x01\x42\x32\n\x17vn.lienthong.routing.v1P\x01\xaa\x02\x14LienThong.Routing.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%lienthong/routing/v1/submission.proto\x12\x14lienthong.routing.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1flienthong/types/v1/access.proto\x1a!lienthong/types/v1/document.proto\"-\n\tIssueHere\x12\x0e\n\x06series\x18\x01 \x01(\t\x12\x10\n\x08notation\x18\x02 \x01(\t\"V\n\rAlreadyIssued\x12\x0e\n\x06series\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\x05\x12\x10\n\x08notation\x18\x03 \x01(\t\x12\x13\n\x0bissued_date\x18\x04 \x01(\t\"\xb8\x02\n\x15SubmitDocumentRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12.\n\x08\x64ocument\x18\x02 \x01(\x0b\x32\x1c.lienthong.types.v1.Document\x12\x12\n\nrecipients\x18\x03 \x03(\t\x12\x35\n\nissue_here\x18\x04 \x01(\x0b\x32\x1f.lienthong.routing.v1.IssueHereH\x00\x12=\n\x0e\x61lready_issued\x18\x05 \x01(\x0b\x32#.lienthong.routing.v1.AlreadyIssuedH\x00\x12/\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0finline_contents\x18\x07 \x03(\x0c\x42\x07\n\x05issue\"Y\n\x16SubmitDocumentsRequest\x12?\n\nsubmission\x18\x01 \x01(\x0b\x32+.lienthong.routing.v1.SubmitDocumentRequest\"\x81\x01\n\x11SubmissionFailure\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\r\n\x05\x66ield\x18\x04 \x01(\t\x12.\n\x0bretry_delay\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xac\x01\n\x17SubmitDocumentsResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x36\n\nsubmission\x18\x02 \x01(\x0b\x32 .lienthong.routing.v1.SubmissionH\x00\x12:\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\'.lienthong.routing.v1.SubmissionFailureH\x00\x42\t\n\x07outcome\"\x95\x01\n\x0eRecipientState\x12\x14\n\x0corganization\x18\x01 \x01(\t\x12\x35\n\x07outcome\x18\x02 \x01(\x0e\x32$.lienthong.types.v1.TransportOutcome\x12\x0e\n\x06status\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x16\n\x0e\x61rrival_number\x18\x05 \x01(\x05\"\xdb\x02\n\nSubmission\x12\x15\n\rsubmission_id\x18\x01 \x01(\t\x12.\n\x08\x64ocument\x18\x02 \x01(\x0b\x32\x1c.lienthong.types.v1.Document\x12\x34\n\x05state\x18\x03 \x01(\x0e\x32%.lienthong.routing.v1.SubmissionState\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x13\n\x0b\x65nvelope_id\x18\x05 \x01(\t\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nissue_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x38\n\nrecipients\x18\x08 \x03(\x0b\x32$.lienthong.routing.v1.RecipientState\x12\x10\n\x08trace_id\x18\t \x01(\t\"N\n\x16SubmitDocumentResponse\x12\x34\n\nsubmission\x18\x01 \x01(\x0b\x32 .lienthong.routing.v1.Submission\"M\n\x14GetSubmissionRequest\x12\x17\n\rsubmission_id\x18\x01 \x01(\tH\x00\x12\x15\n\x0b\x64ocument_id\x18\x02 \x01(\tH\x00\x42\x05\n\x03key\"M\n\x15GetSubmissionResponse\x12\x34\n\nsubmission\x18\x01 \x01(\x0b\x32 .lienthong.routing.v1.Submission\"?\n\x16ListSubmissionsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"i\n\x17ListSubmissionsResponse\x12\x35\n\x0bsubmissions\x18\x01 \x03(\x0b\x32 .lienthong.routing.v1.Submission\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"O\n\x0fReceivedReceipt\x12,\n\x07receipt\x18\x01 \x01(\x0b\x32\x1b.lienthong.types.v1.Receipt\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\"8\n\x13ListReceiptsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\"d\n\x14ListReceiptsResponse\x12\x37\n\x08receipts\x18\x01 \x03(\x0b\x32%.lienthong.routing.v1.ReceivedReceipt\x12\x13\n\x0bnext_cursor\x18\x02 \x01(\t\"&\n\x14WatchReceiptsRequest\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\t\"O\n\x15WatchReceiptsResponse\x12\x36\n\x07receipt\x18\x01 \x01(\x0b\x32%.lienthong.routing.v1.ReceivedReceipt*\xe9\x01\n\x0fSubmissionState\x12 \n\x1cSUBMISSION_STATE_UNSPECIFIED\x10\x00\x12\x1d\n\x19SUBMISSION_STATE_RECEIVED\x10\x01\x12\x1d\n\x19SUBMISSION_STATE_NUMBERED\x10\x02\x12\x1b\n\x17SUBMISSION_STATE_SEALED\x10\x03\x12\x1c\n\x18SUBMISSION_STATE_STAMPED\x10\x04\x12\x1b\n\x17SUBMISSION_STATE_ISSUED\x10\x05\x12\x1e\n\x1aSUBMISSION_STATE_ABANDONED\x10\x06\x32\xe1\x05\n\x11SubmissionService\x12u\n\x0eSubmitDocument\x12+.lienthong.routing.v1.SubmitDocumentRequest\x1a,.lienthong.routing.v1.SubmitDocumentResponse\"\x08\xa2\xbb\x18\x04\n\x02\x03\x05\x12|\n\x0fSubmitDocuments\x12,.lienthong.routing.v1.SubmitDocumentsRequest\x1a-.lienthong.routing.v1.SubmitDocumentsResponse\"\x08\xa2\xbb\x18\x04\n\x02\x03\x05(\x01\x30\x01\x12s\n\rGetSubmission\x12*.lienthong.routing.v1.GetSubmissionRequest\x1a+.lienthong.routing.v1.GetSubmissionResponse\"\t\xa2\xbb\x18\x05\n\x03\x03\x04\x05\x12y\n\x0fListSubmissions\x12,.lienthong.routing.v1.ListSubmissionsRequest\x1a-.lienthong.routing.v1.ListSubmissionsResponse\"\t\xa2\xbb\x18\x05\n\x03\x03\x04\x05\x12p\n\x0cListReceipts\x12).lienthong.routing.v1.ListReceiptsRequest\x1a*.lienthong.routing.v1.ListReceiptsResponse\"\t\xa2\xbb\x18\x05\n\x03\x03\x04\x05\x12u\n\rWatchReceipts\x12*.lienthong.routing.v1.WatchReceiptsRequest\x1a+.lienthong.routing.v1.WatchReceiptsResponse\"\t\xa2\xbb\x18\x05\n\x03\x03\x04\x05\x30\x01\x42\x32\n\x17vn.lienthong.routing.v1P\x01\xaa\x02\x14LienThong.Routing.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,6 +38,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._serialized_options = b'\n\027vn.lienthong.routing.v1P\001\252\002\024LienThong.Routing.V1'
   _globals['_SUBMISSIONSERVICE'].methods_by_name['SubmitDocument']._loaded_options = None
   _globals['_SUBMISSIONSERVICE'].methods_by_name['SubmitDocument']._serialized_options = b'\242\273\030\004\n\002\003\005'
+  _globals['_SUBMISSIONSERVICE'].methods_by_name['SubmitDocuments']._loaded_options = None
+  _globals['_SUBMISSIONSERVICE'].methods_by_name['SubmitDocuments']._serialized_options = b'\242\273\030\004\n\002\003\005'
   _globals['_SUBMISSIONSERVICE'].methods_by_name['GetSubmission']._loaded_options = None
   _globals['_SUBMISSIONSERVICE'].methods_by_name['GetSubmission']._serialized_options = b'\242\273\030\005\n\003\003\004\005'
   _globals['_SUBMISSIONSERVICE'].methods_by_name['ListSubmissions']._loaded_options = None
@@ -45,38 +48,44 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SUBMISSIONSERVICE'].methods_by_name['ListReceipts']._serialized_options = b'\242\273\030\005\n\003\003\004\005'
   _globals['_SUBMISSIONSERVICE'].methods_by_name['WatchReceipts']._loaded_options = None
   _globals['_SUBMISSIONSERVICE'].methods_by_name['WatchReceipts']._serialized_options = b'\242\273\030\005\n\003\003\004\005'
-  _globals['_SUBMISSIONSTATE']._serialized_start=1864
-  _globals['_SUBMISSIONSTATE']._serialized_end=2097
-  _globals['_ISSUEHERE']._serialized_start=164
-  _globals['_ISSUEHERE']._serialized_end=209
-  _globals['_ALREADYISSUED']._serialized_start=211
-  _globals['_ALREADYISSUED']._serialized_end=297
-  _globals['_SUBMITDOCUMENTREQUEST']._serialized_start=300
-  _globals['_SUBMITDOCUMENTREQUEST']._serialized_end=587
-  _globals['_RECIPIENTSTATE']._serialized_start=590
-  _globals['_RECIPIENTSTATE']._serialized_end=739
-  _globals['_SUBMISSION']._serialized_start=742
-  _globals['_SUBMISSION']._serialized_end=1089
-  _globals['_SUBMITDOCUMENTRESPONSE']._serialized_start=1091
-  _globals['_SUBMITDOCUMENTRESPONSE']._serialized_end=1169
-  _globals['_GETSUBMISSIONREQUEST']._serialized_start=1171
-  _globals['_GETSUBMISSIONREQUEST']._serialized_end=1248
-  _globals['_GETSUBMISSIONRESPONSE']._serialized_start=1250
-  _globals['_GETSUBMISSIONRESPONSE']._serialized_end=1327
-  _globals['_LISTSUBMISSIONSREQUEST']._serialized_start=1329
-  _globals['_LISTSUBMISSIONSREQUEST']._serialized_end=1392
-  _globals['_LISTSUBMISSIONSRESPONSE']._serialized_start=1394
-  _globals['_LISTSUBMISSIONSRESPONSE']._serialized_end=1499
-  _globals['_RECEIVEDRECEIPT']._serialized_start=1501
-  _globals['_RECEIVEDRECEIPT']._serialized_end=1580
-  _globals['_LISTRECEIPTSREQUEST']._serialized_start=1582
-  _globals['_LISTRECEIPTSREQUEST']._serialized_end=1638
-  _globals['_LISTRECEIPTSRESPONSE']._serialized_start=1640
-  _globals['_LISTRECEIPTSRESPONSE']._serialized_end=1740
-  _globals['_WATCHRECEIPTSREQUEST']._serialized_start=1742
-  _globals['_WATCHRECEIPTSREQUEST']._serialized_end=1780
-  _globals['_WATCHRECEIPTSRESPONSE']._serialized_start=1782
-  _globals['_WATCHRECEIPTSRESPONSE']._serialized_end=1861
-  _globals['_SUBMISSIONSERVICE']._serialized_start=2100
-  _globals['_SUBMISSIONSERVICE']._serialized_end=2711
+  _globals['_SUBMISSIONSTATE']._serialized_start=2319
+  _globals['_SUBMISSIONSTATE']._serialized_end=2552
+  _globals['_ISSUEHERE']._serialized_start=196
+  _globals['_ISSUEHERE']._serialized_end=241
+  _globals['_ALREADYISSUED']._serialized_start=243
+  _globals['_ALREADYISSUED']._serialized_end=329
+  _globals['_SUBMITDOCUMENTREQUEST']._serialized_start=332
+  _globals['_SUBMITDOCUMENTREQUEST']._serialized_end=644
+  _globals['_SUBMITDOCUMENTSREQUEST']._serialized_start=646
+  _globals['_SUBMITDOCUMENTSREQUEST']._serialized_end=735
+  _globals['_SUBMISSIONFAILURE']._serialized_start=738
+  _globals['_SUBMISSIONFAILURE']._serialized_end=867
+  _globals['_SUBMITDOCUMENTSRESPONSE']._serialized_start=870
+  _globals['_SUBMITDOCUMENTSRESPONSE']._serialized_end=1042
+  _globals['_RECIPIENTSTATE']._serialized_start=1045
+  _globals['_RECIPIENTSTATE']._serialized_end=1194
+  _globals['_SUBMISSION']._serialized_start=1197
+  _globals['_SUBMISSION']._serialized_end=1544
+  _globals['_SUBMITDOCUMENTRESPONSE']._serialized_start=1546
+  _globals['_SUBMITDOCUMENTRESPONSE']._serialized_end=1624
+  _globals['_GETSUBMISSIONREQUEST']._serialized_start=1626
+  _globals['_GETSUBMISSIONREQUEST']._serialized_end=1703
+  _globals['_GETSUBMISSIONRESPONSE']._serialized_start=1705
+  _globals['_GETSUBMISSIONRESPONSE']._serialized_end=1782
+  _globals['_LISTSUBMISSIONSREQUEST']._serialized_start=1784
+  _globals['_LISTSUBMISSIONSREQUEST']._serialized_end=1847
+  _globals['_LISTSUBMISSIONSRESPONSE']._serialized_start=1849
+  _globals['_LISTSUBMISSIONSRESPONSE']._serialized_end=1954
+  _globals['_RECEIVEDRECEIPT']._serialized_start=1956
+  _globals['_RECEIVEDRECEIPT']._serialized_end=2035
+  _globals['_LISTRECEIPTSREQUEST']._serialized_start=2037
+  _globals['_LISTRECEIPTSREQUEST']._serialized_end=2093
+  _globals['_LISTRECEIPTSRESPONSE']._serialized_start=2095
+  _globals['_LISTRECEIPTSRESPONSE']._serialized_end=2195
+  _globals['_WATCHRECEIPTSREQUEST']._serialized_start=2197
+  _globals['_WATCHRECEIPTSREQUEST']._serialized_end=2235
+  _globals['_WATCHRECEIPTSRESPONSE']._serialized_start=2237
+  _globals['_WATCHRECEIPTSRESPONSE']._serialized_end=2316
+  _globals['_SUBMISSIONSERVICE']._serialized_start=2555
+  _globals['_SUBMISSIONSERVICE']._serialized_end=3292
 # @@protoc_insertion_point(module_scope)

@@ -5,6 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -133,6 +134,7 @@ class SubmitDocumentRequest(_message.Message):
     ISSUE_HERE_FIELD_NUMBER: _builtins.int
     ALREADY_ISSUED_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    INLINE_CONTENTS_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """UUID of the request."""
     @_builtins.property
@@ -155,6 +157,10 @@ class SubmitDocumentRequest(_message.Message):
     def expire_time(self) -> _timestamp_pb2.Timestamp:
         """Nobody delivers after this time; absent: the node's setting (30 days)."""
 
+    @_builtins.property
+    def inline_contents(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """Bytes of attachments that were not uploaded before, each found by its SHA-256 among `document.attachments`; together at most 1 MiB."""
+
     def __init__(
         self,
         *,
@@ -164,16 +170,117 @@ class SubmitDocumentRequest(_message.Message):
         issue_here: Global___IssueHere | None = ...,
         already_issued: Global___AlreadyIssued | None = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
+        inline_contents: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["already_issued", b"already_issued", "document", b"document", "expire_time", b"expire_time", "issue", b"issue", "issue_here", b"issue_here"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["already_issued", b"already_issued", "document", b"document", "expire_time", b"expire_time", "issue", b"issue", "issue_here", b"issue_here", "recipients", b"recipients", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["already_issued", b"already_issued", "document", b"document", "expire_time", b"expire_time", "inline_contents", b"inline_contents", "issue", b"issue", "issue_here", b"issue_here", "recipients", b"recipients", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_issue: _TypeAlias = _typing.Literal["issue_here", "already_issued"]  # noqa: Y015
     _WhichOneofArgType_issue: _TypeAlias = _typing.Literal["issue", b"issue"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_issue) -> _WhichOneofReturnType_issue | None: ...
 
 Global___SubmitDocumentRequest: _TypeAlias = SubmitDocumentRequest  # noqa: Y015
+
+@_typing.final
+class SubmitDocumentsRequest(_message.Message):
+    """SubmitDocumentsRequest carries one document of many."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBMISSION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def submission(self) -> Global___SubmitDocumentRequest:
+        """The same as in a call of its own."""
+
+    def __init__(
+        self,
+        *,
+        submission: Global___SubmitDocumentRequest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["submission", b"submission"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["submission", b"submission"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SubmitDocumentsRequest: _TypeAlias = SubmitDocumentsRequest  # noqa: Y015
+
+@_typing.final
+class SubmissionFailure(_message.Message):
+    """SubmissionFailure says why one document of many was not taken."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    FIELD_FIELD_NUMBER: _builtins.int
+    RETRY_DELAY_FIELD_NUMBER: _builtins.int
+    code: _builtins.int
+    """Canonical status code (`google.rpc.Code`)."""
+    reason: _builtins.str
+    """Stable reason."""
+    message: _builtins.str
+    """What is wrong, in English, for logs."""
+    field: _builtins.str
+    """Field at fault, if one is."""
+    @_builtins.property
+    def retry_delay(self) -> _duration_pb2.Duration:
+        """When to send it again; absent where that cannot help."""
+
+    def __init__(
+        self,
+        *,
+        code: _builtins.int = ...,
+        reason: _builtins.str = ...,
+        message: _builtins.str = ...,
+        field: _builtins.str = ...,
+        retry_delay: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["retry_delay", b"retry_delay"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "field", b"field", "message", b"message", "reason", b"reason", "retry_delay", b"retry_delay"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SubmissionFailure: _TypeAlias = SubmissionFailure  # noqa: Y015
+
+@_typing.final
+class SubmitDocumentsResponse(_message.Message):
+    """SubmitDocumentsResponse answers one document."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    SUBMISSION_FIELD_NUMBER: _builtins.int
+    FAILURE_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Its `request_id`."""
+    @_builtins.property
+    def submission(self) -> Global___Submission:
+        """Its intent is durable."""
+
+    @_builtins.property
+    def failure(self) -> Global___SubmissionFailure:
+        """It was not taken."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        submission: Global___Submission | None = ...,
+        failure: Global___SubmissionFailure | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "outcome", b"outcome", "submission", b"submission"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "outcome", b"outcome", "request_id", b"request_id", "submission", b"submission"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["submission", "failure"]  # noqa: Y015
+    _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
+
+Global___SubmitDocumentsResponse: _TypeAlias = SubmitDocumentsResponse  # noqa: Y015
 
 @_typing.final
 class RecipientState(_message.Message):

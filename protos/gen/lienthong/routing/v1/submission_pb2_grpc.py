@@ -40,6 +40,11 @@ class SubmissionServiceStub:
                 request_serializer=lienthong_dot_routing_dot_v1_dot_submission__pb2.SubmitDocumentRequest.SerializeToString,
                 response_deserializer=lienthong_dot_routing_dot_v1_dot_submission__pb2.SubmitDocumentResponse.FromString,
                 _registered_method=True)
+        self.SubmitDocuments = channel.stream_stream(
+                '/lienthong.routing.v1.SubmissionService/SubmitDocuments',
+                request_serializer=lienthong_dot_routing_dot_v1_dot_submission__pb2.SubmitDocumentsRequest.SerializeToString,
+                response_deserializer=lienthong_dot_routing_dot_v1_dot_submission__pb2.SubmitDocumentsResponse.FromString,
+                _registered_method=True)
         self.GetSubmission = channel.unary_unary(
                 '/lienthong.routing.v1.SubmissionService/GetSubmission',
                 request_serializer=lienthong_dot_routing_dot_v1_dot_submission__pb2.GetSubmissionRequest.SerializeToString,
@@ -74,10 +79,21 @@ class SubmissionServiceServicer:
         MAIN_ATTACHMENT_MISSING, MAIN_ATTACHMENT_DOUBLE, SUBJECT_MISSING, SUBJECT_TOO_LONG, FIELD_TOO_LONG, ATTACHMENT_FORMAT,
         ATTACHMENT_ENCRYPTED, ATTACHMENT_BROKEN, ATTACHMENT_CHANGED, ATTACHMENT_ACTIVE_CONTENT, ATTACHMENT_NAME_INVALID,
         ATTACHMENT_ROLE_MISSING, DIGEST_INVALID, SIZE_MISMATCH, DATE_INVALID, NUMBER_INVALID, NUMBER_MISMATCH, NOTATION_INVALID,
-        ISSUE_MISSING, EXPIRE_TIME_INVALID, ID_MALFORMED; NOT_FOUND ATTACHMENT_MISSING; RESOURCE_EXHAUSTED ATTACHMENT_TOO_LARGE;
+        ISSUE_MISSING, EXPIRE_TIME_INVALID, ID_MALFORMED, INLINE_TOO_LARGE, INLINE_UNUSED, DETACHED_SIGNATURE_INVALID, DETACHED_SIGNATURE_UNEXPECTED;
+        NOT_FOUND ATTACHMENT_MISSING; RESOURCE_EXHAUSTED ATTACHMENT_TOO_LARGE; FAILED_PRECONDITION DETACHED_SIGNATURE_MISSING;
         FAILED_PRECONDITION LEADER_SIGNATURE_MISSING, LEADER_SIGNATURE_UNSTAMPED, AGENCY_SIGNATURE_MISSING, SECRET_REFUSED,
         DOCUMENT_NOT_PREPARED, DOCUMENT_ALREADY_SEALED, NUMBER_ALREADY_FILLED; PERMISSION_DENIED SENDER_FOREIGN, CLERK_REQUIRED;
         ALREADY_EXISTS REQUEST_ID_REUSED, DOCUMENT_SUBMITTED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SubmitDocuments(self, request_iterator, context):
+        """Takes many documents: the same as SubmitDocument for each message, with the same rights and errors, answered one by one as soon as each intent
+        is durable, in the order in which that happens. One bad document fails nothing else. Each message is idempotent by its own `request_id`, so after
+        a break send again what was not answered. At most 256 are judged at a time; the rest waits in the stream.
+        The organization's software or a clerk. Errors of the stream itself: INVALID_ARGUMENT ID_MALFORMED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -119,6 +135,11 @@ def add_SubmissionServiceServicer_to_server(servicer, server):
                     servicer.SubmitDocument,
                     request_deserializer=lienthong_dot_routing_dot_v1_dot_submission__pb2.SubmitDocumentRequest.FromString,
                     response_serializer=lienthong_dot_routing_dot_v1_dot_submission__pb2.SubmitDocumentResponse.SerializeToString,
+            ),
+            'SubmitDocuments': grpc.stream_stream_rpc_method_handler(
+                    servicer.SubmitDocuments,
+                    request_deserializer=lienthong_dot_routing_dot_v1_dot_submission__pb2.SubmitDocumentsRequest.FromString,
+                    response_serializer=lienthong_dot_routing_dot_v1_dot_submission__pb2.SubmitDocumentsResponse.SerializeToString,
             ),
             'GetSubmission': grpc.unary_unary_rpc_method_handler(
                     servicer.GetSubmission,
@@ -169,6 +190,33 @@ class SubmissionService:
             '/lienthong.routing.v1.SubmissionService/SubmitDocument',
             lienthong_dot_routing_dot_v1_dot_submission__pb2.SubmitDocumentRequest.SerializeToString,
             lienthong_dot_routing_dot_v1_dot_submission__pb2.SubmitDocumentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SubmitDocuments(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/lienthong.routing.v1.SubmissionService/SubmitDocuments',
+            lienthong_dot_routing_dot_v1_dot_submission__pb2.SubmitDocumentsRequest.SerializeToString,
+            lienthong_dot_routing_dot_v1_dot_submission__pb2.SubmitDocumentsResponse.FromString,
             options,
             channel_credentials,
             insecure,

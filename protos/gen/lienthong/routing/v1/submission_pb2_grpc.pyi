@@ -41,10 +41,17 @@ class SubmissionServiceStub:
     MAIN_ATTACHMENT_MISSING, MAIN_ATTACHMENT_DOUBLE, SUBJECT_MISSING, SUBJECT_TOO_LONG, FIELD_TOO_LONG, ATTACHMENT_FORMAT,
     ATTACHMENT_ENCRYPTED, ATTACHMENT_BROKEN, ATTACHMENT_CHANGED, ATTACHMENT_ACTIVE_CONTENT, ATTACHMENT_NAME_INVALID,
     ATTACHMENT_ROLE_MISSING, DIGEST_INVALID, SIZE_MISMATCH, DATE_INVALID, NUMBER_INVALID, NUMBER_MISMATCH, NOTATION_INVALID,
-    ISSUE_MISSING, EXPIRE_TIME_INVALID, ID_MALFORMED; NOT_FOUND ATTACHMENT_MISSING; RESOURCE_EXHAUSTED ATTACHMENT_TOO_LARGE;
+    ISSUE_MISSING, EXPIRE_TIME_INVALID, ID_MALFORMED, INLINE_TOO_LARGE, INLINE_UNUSED, DETACHED_SIGNATURE_INVALID, DETACHED_SIGNATURE_UNEXPECTED;
+    NOT_FOUND ATTACHMENT_MISSING; RESOURCE_EXHAUSTED ATTACHMENT_TOO_LARGE; FAILED_PRECONDITION DETACHED_SIGNATURE_MISSING;
     FAILED_PRECONDITION LEADER_SIGNATURE_MISSING, LEADER_SIGNATURE_UNSTAMPED, AGENCY_SIGNATURE_MISSING, SECRET_REFUSED,
     DOCUMENT_NOT_PREPARED, DOCUMENT_ALREADY_SEALED, NUMBER_ALREADY_FILLED; PERMISSION_DENIED SENDER_FOREIGN, CLERK_REQUIRED;
     ALREADY_EXISTS REQUEST_ID_REUSED, DOCUMENT_SUBMITTED.
+    """
+    SubmitDocuments: _grpc.StreamStreamMultiCallable[_submission_pb2.SubmitDocumentsRequest, _submission_pb2.SubmitDocumentsResponse]
+    """Takes many documents: the same as SubmitDocument for each message, with the same rights and errors, answered one by one as soon as each intent
+    is durable, in the order in which that happens. One bad document fails nothing else. Each message is idempotent by its own `request_id`, so after
+    a break send again what was not answered. At most 256 are judged at a time; the rest waits in the stream.
+    The organization's software or a clerk. Errors of the stream itself: INVALID_ARGUMENT ID_MALFORMED.
     """
     GetSubmission: _grpc.UnaryUnaryMultiCallable[_submission_pb2.GetSubmissionRequest, _submission_pb2.GetSubmissionResponse]
     """Gets one submission of the caller's organization by its identifier or by its document's. Read only. Errors: NOT_FOUND SUBMISSION_UNKNOWN."""
@@ -70,10 +77,17 @@ class SubmissionServiceAsyncStub(SubmissionServiceStub):
     MAIN_ATTACHMENT_MISSING, MAIN_ATTACHMENT_DOUBLE, SUBJECT_MISSING, SUBJECT_TOO_LONG, FIELD_TOO_LONG, ATTACHMENT_FORMAT,
     ATTACHMENT_ENCRYPTED, ATTACHMENT_BROKEN, ATTACHMENT_CHANGED, ATTACHMENT_ACTIVE_CONTENT, ATTACHMENT_NAME_INVALID,
     ATTACHMENT_ROLE_MISSING, DIGEST_INVALID, SIZE_MISMATCH, DATE_INVALID, NUMBER_INVALID, NUMBER_MISMATCH, NOTATION_INVALID,
-    ISSUE_MISSING, EXPIRE_TIME_INVALID, ID_MALFORMED; NOT_FOUND ATTACHMENT_MISSING; RESOURCE_EXHAUSTED ATTACHMENT_TOO_LARGE;
+    ISSUE_MISSING, EXPIRE_TIME_INVALID, ID_MALFORMED, INLINE_TOO_LARGE, INLINE_UNUSED, DETACHED_SIGNATURE_INVALID, DETACHED_SIGNATURE_UNEXPECTED;
+    NOT_FOUND ATTACHMENT_MISSING; RESOURCE_EXHAUSTED ATTACHMENT_TOO_LARGE; FAILED_PRECONDITION DETACHED_SIGNATURE_MISSING;
     FAILED_PRECONDITION LEADER_SIGNATURE_MISSING, LEADER_SIGNATURE_UNSTAMPED, AGENCY_SIGNATURE_MISSING, SECRET_REFUSED,
     DOCUMENT_NOT_PREPARED, DOCUMENT_ALREADY_SEALED, NUMBER_ALREADY_FILLED; PERMISSION_DENIED SENDER_FOREIGN, CLERK_REQUIRED;
     ALREADY_EXISTS REQUEST_ID_REUSED, DOCUMENT_SUBMITTED.
+    """
+    SubmitDocuments: _aio.StreamStreamMultiCallable[_submission_pb2.SubmitDocumentsRequest, _submission_pb2.SubmitDocumentsResponse]  # type: ignore[assignment]
+    """Takes many documents: the same as SubmitDocument for each message, with the same rights and errors, answered one by one as soon as each intent
+    is durable, in the order in which that happens. One bad document fails nothing else. Each message is idempotent by its own `request_id`, so after
+    a break send again what was not answered. At most 256 are judged at a time; the rest waits in the stream.
+    The organization's software or a clerk. Errors of the stream itself: INVALID_ARGUMENT ID_MALFORMED.
     """
     GetSubmission: _aio.UnaryUnaryMultiCallable[_submission_pb2.GetSubmissionRequest, _submission_pb2.GetSubmissionResponse]  # type: ignore[assignment]
     """Gets one submission of the caller's organization by its identifier or by its document's. Read only. Errors: NOT_FOUND SUBMISSION_UNKNOWN."""
@@ -102,10 +116,23 @@ class SubmissionServiceServicer(metaclass=_abc_1.ABCMeta):
         MAIN_ATTACHMENT_MISSING, MAIN_ATTACHMENT_DOUBLE, SUBJECT_MISSING, SUBJECT_TOO_LONG, FIELD_TOO_LONG, ATTACHMENT_FORMAT,
         ATTACHMENT_ENCRYPTED, ATTACHMENT_BROKEN, ATTACHMENT_CHANGED, ATTACHMENT_ACTIVE_CONTENT, ATTACHMENT_NAME_INVALID,
         ATTACHMENT_ROLE_MISSING, DIGEST_INVALID, SIZE_MISMATCH, DATE_INVALID, NUMBER_INVALID, NUMBER_MISMATCH, NOTATION_INVALID,
-        ISSUE_MISSING, EXPIRE_TIME_INVALID, ID_MALFORMED; NOT_FOUND ATTACHMENT_MISSING; RESOURCE_EXHAUSTED ATTACHMENT_TOO_LARGE;
+        ISSUE_MISSING, EXPIRE_TIME_INVALID, ID_MALFORMED, INLINE_TOO_LARGE, INLINE_UNUSED, DETACHED_SIGNATURE_INVALID, DETACHED_SIGNATURE_UNEXPECTED;
+        NOT_FOUND ATTACHMENT_MISSING; RESOURCE_EXHAUSTED ATTACHMENT_TOO_LARGE; FAILED_PRECONDITION DETACHED_SIGNATURE_MISSING;
         FAILED_PRECONDITION LEADER_SIGNATURE_MISSING, LEADER_SIGNATURE_UNSTAMPED, AGENCY_SIGNATURE_MISSING, SECRET_REFUSED,
         DOCUMENT_NOT_PREPARED, DOCUMENT_ALREADY_SEALED, NUMBER_ALREADY_FILLED; PERMISSION_DENIED SENDER_FOREIGN, CLERK_REQUIRED;
         ALREADY_EXISTS REQUEST_ID_REUSED, DOCUMENT_SUBMITTED.
+        """
+
+    @_abc_1.abstractmethod
+    def SubmitDocuments(
+        self,
+        request_iterator: _MaybeAsyncIterator[_submission_pb2.SubmitDocumentsRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_submission_pb2.SubmitDocumentsResponse], _abc.AsyncIterator[_submission_pb2.SubmitDocumentsResponse]]:
+        """Takes many documents: the same as SubmitDocument for each message, with the same rights and errors, answered one by one as soon as each intent
+        is durable, in the order in which that happens. One bad document fails nothing else. Each message is idempotent by its own `request_id`, so after
+        a break send again what was not answered. At most 256 are judged at a time; the rest waits in the stream.
+        The organization's software or a clerk. Errors of the stream itself: INVALID_ARGUMENT ID_MALFORMED.
         """
 
     @_abc_1.abstractmethod

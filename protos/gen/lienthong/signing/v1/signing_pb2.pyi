@@ -327,6 +327,100 @@ class SignDocumentResponse(_message.Message):
 Global___SignDocumentResponse: _TypeAlias = SignDocumentResponse  # noqa: Y015
 
 @_typing.final
+class SignDigestRequest(_message.Message):
+    """SignDigestRequest says what to sign and in whose name."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEADER_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
+    sha256: _builtins.bytes
+    """SHA-256 of the file (32 bytes)."""
+    @_builtins.property
+    def header(self) -> Global___SignDocumentHeader:
+        """The same as for SignDocument; PERSONAL or ANNEX."""
+
+    def __init__(
+        self,
+        *,
+        header: Global___SignDocumentHeader | None = ...,
+        sha256: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["header", b"header"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["header", b"header", "sha256", b"sha256"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SignDigestRequest: _TypeAlias = SignDigestRequest  # noqa: Y015
+
+@_typing.final
+class SignDigestResponse(_message.Message):
+    """SignDigestResponse carries the signature."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    signature: _builtins.bytes
+    """DER of CMS SignedData without content, at most 32 KiB."""
+    def __init__(
+        self,
+        *,
+        signature: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["signature", b"signature"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SignDigestResponse: _TypeAlias = SignDigestResponse  # noqa: Y015
+
+@_typing.final
+class ExtendDetachedSignatureRequest(_message.Message):
+    """ExtendDetachedSignatureRequest carries a signature."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    signature: _builtins.bytes
+    """DER of CMS SignedData, at most 32 KiB."""
+    def __init__(
+        self,
+        *,
+        signature: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["signature", b"signature"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExtendDetachedSignatureRequest: _TypeAlias = ExtendDetachedSignatureRequest  # noqa: Y015
+
+@_typing.final
+class ExtendDetachedSignatureResponse(_message.Message):
+    """ExtendDetachedSignatureResponse carries it with its token."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    signature: _builtins.bytes
+    """DER of CMS SignedData, at most 32 KiB."""
+    def __init__(
+        self,
+        *,
+        signature: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["signature", b"signature"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExtendDetachedSignatureResponse: _TypeAlias = ExtendDetachedSignatureResponse  # noqa: Y015
+
+@_typing.final
 class ExtendSignatureHeader(_message.Message):
     """ExtendSignatureHeader says what the file is."""
 
@@ -596,6 +690,58 @@ class ValidateDocumentRequest(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType_part) -> _WhichOneofReturnType_part | None: ...
 
 Global___ValidateDocumentRequest: _TypeAlias = ValidateDocumentRequest  # noqa: Y015
+
+@_typing.final
+class ValidateDigestRequest(_message.Message):
+    """ValidateDigestRequest carries a digest and the signatures beside the file."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHA256_FIELD_NUMBER: _builtins.int
+    SIGNATURES_FIELD_NUMBER: _builtins.int
+    sha256: _builtins.bytes
+    """SHA-256 of the file (32 bytes), from whoever hashed the bytes."""
+    @_builtins.property
+    def signatures(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """DER of CMS SignedData, at most 4 of at most 32 KiB."""
+
+    def __init__(
+        self,
+        *,
+        sha256: _builtins.bytes = ...,
+        signatures: _abc.Iterable[_builtins.bytes] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["sha256", b"sha256", "signatures", b"signatures"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ValidateDigestRequest: _TypeAlias = ValidateDigestRequest  # noqa: Y015
+
+@_typing.final
+class ValidateDigestResponse(_message.Message):
+    """ValidateDigestResponse is the judgement."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REPORT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def report(self) -> Global___ValidateDocumentResponse:
+        """The same as for a file; `place` of each signature is its index."""
+
+    def __init__(
+        self,
+        *,
+        report: Global___ValidateDocumentResponse | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["report", b"report"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["report", b"report"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ValidateDigestResponse: _TypeAlias = ValidateDigestResponse  # noqa: Y015
 
 @_typing.final
 class SignatureReport(_message.Message):

@@ -51,6 +51,16 @@ class SigningServiceStub:
                 request_serializer=lienthong_dot_signing_dot_v1_dot_signing__pb2.ExtendSignatureRequest.SerializeToString,
                 response_deserializer=lienthong_dot_signing_dot_v1_dot_signing__pb2.ExtendSignatureResponse.FromString,
                 _registered_method=True)
+        self.SignDigest = channel.unary_unary(
+                '/lienthong.signing.v1.SigningService/SignDigest',
+                request_serializer=lienthong_dot_signing_dot_v1_dot_signing__pb2.SignDigestRequest.SerializeToString,
+                response_deserializer=lienthong_dot_signing_dot_v1_dot_signing__pb2.SignDigestResponse.FromString,
+                _registered_method=True)
+        self.ExtendDetachedSignature = channel.unary_unary(
+                '/lienthong.signing.v1.SigningService/ExtendDetachedSignature',
+                request_serializer=lienthong_dot_signing_dot_v1_dot_signing__pb2.ExtendDetachedSignatureRequest.SerializeToString,
+                response_deserializer=lienthong_dot_signing_dot_v1_dot_signing__pb2.ExtendDetachedSignatureResponse.FromString,
+                _registered_method=True)
         self.SignEnvelopes = channel.unary_unary(
                 '/lienthong.signing.v1.SigningService/SignEnvelopes',
                 request_serializer=lienthong_dot_signing_dot_v1_dot_signing__pb2.SignEnvelopesRequest.SerializeToString,
@@ -98,6 +108,25 @@ class SigningServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SignDigest(self, request, context):
+        """Signs a file that is larger than its format can be parsed at by its digest: a signature that lies beside it (CMS SignedData, RFC 5652; CAdES,
+        ETSI EN 319 122-1). The same callers, keys, audit log and purposes PERSONAL (timestamped before it is returned) and ANNEX (the token follows
+        by ExtendDetachedSignature) as SignDocument. It is blind: who asks answers for the bytes.
+        Errors: PERMISSION_DENIED KEY_REFUSED, ROLE_REFUSED; FAILED_PRECONDITION SIGNER_CERTIFICATE_EXPIRED, SIGNER_CERTIFICATE_REVOKED;
+        NOT_FOUND KEY_UNKNOWN; INVALID_ARGUMENT DIGEST_INVALID, PURPOSE_INVALID; UNAVAILABLE TIMESTAMP_UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExtendDetachedSignature(self, request, context):
+        """Adds a timestamp token to a detached signature; one that has its token comes back unchanged. Waits for the timestamp authority, minutes at worst.
+        Routing of the same node. Errors: UNAVAILABLE TIMESTAMP_UNAVAILABLE; INVALID_ARGUMENT DETACHED_SIGNATURE_BROKEN.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def SignEnvelopes(self, request, context):
         """Signs envelope payloads with the keys of their senders, in one batch. Only routing of the same node, only for senders whose key this node holds.
         Errors: NOT_FOUND KEY_UNKNOWN; INVALID_ARGUMENT TOO_MANY_ITEMS (more than 1,000), PAYLOAD_INVALID; FAILED_PRECONDITION SIGNER_CERTIFICATE_EXPIRED.
@@ -130,6 +159,16 @@ def add_SigningServiceServicer_to_server(servicer, server):
                     servicer.ExtendSignature,
                     request_deserializer=lienthong_dot_signing_dot_v1_dot_signing__pb2.ExtendSignatureRequest.FromString,
                     response_serializer=lienthong_dot_signing_dot_v1_dot_signing__pb2.ExtendSignatureResponse.SerializeToString,
+            ),
+            'SignDigest': grpc.unary_unary_rpc_method_handler(
+                    servicer.SignDigest,
+                    request_deserializer=lienthong_dot_signing_dot_v1_dot_signing__pb2.SignDigestRequest.FromString,
+                    response_serializer=lienthong_dot_signing_dot_v1_dot_signing__pb2.SignDigestResponse.SerializeToString,
+            ),
+            'ExtendDetachedSignature': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExtendDetachedSignature,
+                    request_deserializer=lienthong_dot_signing_dot_v1_dot_signing__pb2.ExtendDetachedSignatureRequest.FromString,
+                    response_serializer=lienthong_dot_signing_dot_v1_dot_signing__pb2.ExtendDetachedSignatureResponse.SerializeToString,
             ),
             'SignEnvelopes': grpc.unary_unary_rpc_method_handler(
                     servicer.SignEnvelopes,
@@ -236,6 +275,60 @@ class SigningService:
             _registered_method=True)
 
     @staticmethod
+    def SignDigest(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lienthong.signing.v1.SigningService/SignDigest',
+            lienthong_dot_signing_dot_v1_dot_signing__pb2.SignDigestRequest.SerializeToString,
+            lienthong_dot_signing_dot_v1_dot_signing__pb2.SignDigestResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExtendDetachedSignature(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lienthong.signing.v1.SigningService/ExtendDetachedSignature',
+            lienthong_dot_signing_dot_v1_dot_signing__pb2.ExtendDetachedSignatureRequest.SerializeToString,
+            lienthong_dot_signing_dot_v1_dot_signing__pb2.ExtendDetachedSignatureResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def SignEnvelopes(request,
             target,
             options=(),
@@ -305,6 +398,11 @@ class ValidationServiceStub:
                 request_serializer=lienthong_dot_signing_dot_v1_dot_signing__pb2.ValidateDocumentRequest.SerializeToString,
                 response_deserializer=lienthong_dot_signing_dot_v1_dot_signing__pb2.ValidateDocumentResponse.FromString,
                 _registered_method=True)
+        self.ValidateDigest = channel.unary_unary(
+                '/lienthong.signing.v1.ValidationService/ValidateDigest',
+                request_serializer=lienthong_dot_signing_dot_v1_dot_signing__pb2.ValidateDigestRequest.SerializeToString,
+                response_deserializer=lienthong_dot_signing_dot_v1_dot_signing__pb2.ValidateDigestResponse.FromString,
+                _registered_method=True)
 
 
 class ValidationServiceServicer:
@@ -319,6 +417,14 @@ class ValidationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ValidateDigest(self, request, context):
+        """Validates the signatures that lie beside a file against its digest; the bytes are not needed. A bad signature is a verdict, not an error.
+        Any authenticated caller of this node. Read only. Errors: INVALID_ARGUMENT DIGEST_INVALID, TOO_MANY_ITEMS.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ValidationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -326,6 +432,11 @@ def add_ValidationServiceServicer_to_server(servicer, server):
                     servicer.ValidateDocument,
                     request_deserializer=lienthong_dot_signing_dot_v1_dot_signing__pb2.ValidateDocumentRequest.FromString,
                     response_serializer=lienthong_dot_signing_dot_v1_dot_signing__pb2.ValidateDocumentResponse.SerializeToString,
+            ),
+            'ValidateDigest': grpc.unary_unary_rpc_method_handler(
+                    servicer.ValidateDigest,
+                    request_deserializer=lienthong_dot_signing_dot_v1_dot_signing__pb2.ValidateDigestRequest.FromString,
+                    response_serializer=lienthong_dot_signing_dot_v1_dot_signing__pb2.ValidateDigestResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -356,6 +467,33 @@ class ValidationService:
             '/lienthong.signing.v1.ValidationService/ValidateDocument',
             lienthong_dot_signing_dot_v1_dot_signing__pb2.ValidateDocumentRequest.SerializeToString,
             lienthong_dot_signing_dot_v1_dot_signing__pb2.ValidateDocumentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ValidateDigest(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lienthong.signing.v1.ValidationService/ValidateDigest',
+            lienthong_dot_signing_dot_v1_dot_signing__pb2.ValidateDigestRequest.SerializeToString,
+            lienthong_dot_signing_dot_v1_dot_signing__pb2.ValidateDigestResponse.FromString,
             options,
             channel_credentials,
             insecure,

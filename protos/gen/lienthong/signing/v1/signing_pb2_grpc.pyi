@@ -53,6 +53,17 @@ class SigningServiceStub:
     Routing of the same node. A document whose last signature is stamped comes back unchanged.
     Errors: UNAVAILABLE TIMESTAMP_UNAVAILABLE; INVALID_ARGUMENT DOCUMENT_*; FAILED_PRECONDITION SIGNATURE_MISSING, TIMESTAMP_ROOM_MISSING.
     """
+    SignDigest: _grpc.UnaryUnaryMultiCallable[_signing_pb2.SignDigestRequest, _signing_pb2.SignDigestResponse]
+    """Signs a file that is larger than its format can be parsed at by its digest: a signature that lies beside it (CMS SignedData, RFC 5652; CAdES,
+    ETSI EN 319 122-1). The same callers, keys, audit log and purposes PERSONAL (timestamped before it is returned) and ANNEX (the token follows
+    by ExtendDetachedSignature) as SignDocument. It is blind: who asks answers for the bytes.
+    Errors: PERMISSION_DENIED KEY_REFUSED, ROLE_REFUSED; FAILED_PRECONDITION SIGNER_CERTIFICATE_EXPIRED, SIGNER_CERTIFICATE_REVOKED;
+    NOT_FOUND KEY_UNKNOWN; INVALID_ARGUMENT DIGEST_INVALID, PURPOSE_INVALID; UNAVAILABLE TIMESTAMP_UNAVAILABLE.
+    """
+    ExtendDetachedSignature: _grpc.UnaryUnaryMultiCallable[_signing_pb2.ExtendDetachedSignatureRequest, _signing_pb2.ExtendDetachedSignatureResponse]
+    """Adds a timestamp token to a detached signature; one that has its token comes back unchanged. Waits for the timestamp authority, minutes at worst.
+    Routing of the same node. Errors: UNAVAILABLE TIMESTAMP_UNAVAILABLE; INVALID_ARGUMENT DETACHED_SIGNATURE_BROKEN.
+    """
     SignEnvelopes: _grpc.UnaryUnaryMultiCallable[_signing_pb2.SignEnvelopesRequest, _signing_pb2.SignEnvelopesResponse]
     """Signs envelope payloads with the keys of their senders, in one batch. Only routing of the same node, only for senders whose key this node holds.
     Errors: NOT_FOUND KEY_UNKNOWN; INVALID_ARGUMENT TOO_MANY_ITEMS (more than 1,000), PAYLOAD_INVALID; FAILED_PRECONDITION SIGNER_CERTIFICATE_EXPIRED.
@@ -84,6 +95,17 @@ class SigningServiceAsyncStub(SigningServiceStub):
     """Puts a timestamp token into the room that the last signature left for it. Waits for the timestamp authority, minutes at worst.
     Routing of the same node. A document whose last signature is stamped comes back unchanged.
     Errors: UNAVAILABLE TIMESTAMP_UNAVAILABLE; INVALID_ARGUMENT DOCUMENT_*; FAILED_PRECONDITION SIGNATURE_MISSING, TIMESTAMP_ROOM_MISSING.
+    """
+    SignDigest: _aio.UnaryUnaryMultiCallable[_signing_pb2.SignDigestRequest, _signing_pb2.SignDigestResponse]  # type: ignore[assignment]
+    """Signs a file that is larger than its format can be parsed at by its digest: a signature that lies beside it (CMS SignedData, RFC 5652; CAdES,
+    ETSI EN 319 122-1). The same callers, keys, audit log and purposes PERSONAL (timestamped before it is returned) and ANNEX (the token follows
+    by ExtendDetachedSignature) as SignDocument. It is blind: who asks answers for the bytes.
+    Errors: PERMISSION_DENIED KEY_REFUSED, ROLE_REFUSED; FAILED_PRECONDITION SIGNER_CERTIFICATE_EXPIRED, SIGNER_CERTIFICATE_REVOKED;
+    NOT_FOUND KEY_UNKNOWN; INVALID_ARGUMENT DIGEST_INVALID, PURPOSE_INVALID; UNAVAILABLE TIMESTAMP_UNAVAILABLE.
+    """
+    ExtendDetachedSignature: _aio.UnaryUnaryMultiCallable[_signing_pb2.ExtendDetachedSignatureRequest, _signing_pb2.ExtendDetachedSignatureResponse]  # type: ignore[assignment]
+    """Adds a timestamp token to a detached signature; one that has its token comes back unchanged. Waits for the timestamp authority, minutes at worst.
+    Routing of the same node. Errors: UNAVAILABLE TIMESTAMP_UNAVAILABLE; INVALID_ARGUMENT DETACHED_SIGNATURE_BROKEN.
     """
     SignEnvelopes: _aio.UnaryUnaryMultiCallable[_signing_pb2.SignEnvelopesRequest, _signing_pb2.SignEnvelopesResponse]  # type: ignore[assignment]
     """Signs envelope payloads with the keys of their senders, in one batch. Only routing of the same node, only for senders whose key this node holds.
@@ -134,6 +156,29 @@ class SigningServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def SignDigest(
+        self,
+        request: _signing_pb2.SignDigestRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_signing_pb2.SignDigestResponse, _abc.Awaitable[_signing_pb2.SignDigestResponse]]:
+        """Signs a file that is larger than its format can be parsed at by its digest: a signature that lies beside it (CMS SignedData, RFC 5652; CAdES,
+        ETSI EN 319 122-1). The same callers, keys, audit log and purposes PERSONAL (timestamped before it is returned) and ANNEX (the token follows
+        by ExtendDetachedSignature) as SignDocument. It is blind: who asks answers for the bytes.
+        Errors: PERMISSION_DENIED KEY_REFUSED, ROLE_REFUSED; FAILED_PRECONDITION SIGNER_CERTIFICATE_EXPIRED, SIGNER_CERTIFICATE_REVOKED;
+        NOT_FOUND KEY_UNKNOWN; INVALID_ARGUMENT DIGEST_INVALID, PURPOSE_INVALID; UNAVAILABLE TIMESTAMP_UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def ExtendDetachedSignature(
+        self,
+        request: _signing_pb2.ExtendDetachedSignatureRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_signing_pb2.ExtendDetachedSignatureResponse, _abc.Awaitable[_signing_pb2.ExtendDetachedSignatureResponse]]:
+        """Adds a timestamp token to a detached signature; one that has its token comes back unchanged. Waits for the timestamp authority, minutes at worst.
+        Routing of the same node. Errors: UNAVAILABLE TIMESTAMP_UNAVAILABLE; INVALID_ARGUMENT DETACHED_SIGNATURE_BROKEN.
+        """
+
+    @_abc_1.abstractmethod
     def SignEnvelopes(
         self,
         request: _signing_pb2.SignEnvelopesRequest,
@@ -164,6 +209,10 @@ class ValidationServiceStub:
     """Validates all signatures of a PDF or Office Open XML file. Header first, then chunks of at most 512 KiB. A bad file is a verdict, not an error.
     Any authenticated caller of this node. Read only. Errors: INVALID_ARGUMENT UPLOAD_HEADER_MISSING, CHUNK_TOO_LARGE; RESOURCE_EXHAUSTED DOCUMENT_TOO_LARGE.
     """
+    ValidateDigest: _grpc.UnaryUnaryMultiCallable[_signing_pb2.ValidateDigestRequest, _signing_pb2.ValidateDigestResponse]
+    """Validates the signatures that lie beside a file against its digest; the bytes are not needed. A bad signature is a verdict, not an error.
+    Any authenticated caller of this node. Read only. Errors: INVALID_ARGUMENT DIGEST_INVALID, TOO_MANY_ITEMS.
+    """
 
 @_typing.type_check_only
 class ValidationServiceAsyncStub(ValidationServiceStub):
@@ -173,6 +222,10 @@ class ValidationServiceAsyncStub(ValidationServiceStub):
     ValidateDocument: _aio.StreamUnaryMultiCallable[_signing_pb2.ValidateDocumentRequest, _signing_pb2.ValidateDocumentResponse]  # type: ignore[assignment]
     """Validates all signatures of a PDF or Office Open XML file. Header first, then chunks of at most 512 KiB. A bad file is a verdict, not an error.
     Any authenticated caller of this node. Read only. Errors: INVALID_ARGUMENT UPLOAD_HEADER_MISSING, CHUNK_TOO_LARGE; RESOURCE_EXHAUSTED DOCUMENT_TOO_LARGE.
+    """
+    ValidateDigest: _aio.UnaryUnaryMultiCallable[_signing_pb2.ValidateDigestRequest, _signing_pb2.ValidateDigestResponse]  # type: ignore[assignment]
+    """Validates the signatures that lie beside a file against its digest; the bytes are not needed. A bad signature is a verdict, not an error.
+    Any authenticated caller of this node. Read only. Errors: INVALID_ARGUMENT DIGEST_INVALID, TOO_MANY_ITEMS.
     """
 
 class ValidationServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -186,6 +239,16 @@ class ValidationServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_signing_pb2.ValidateDocumentResponse, _abc.Awaitable[_signing_pb2.ValidateDocumentResponse]]:
         """Validates all signatures of a PDF or Office Open XML file. Header first, then chunks of at most 512 KiB. A bad file is a verdict, not an error.
         Any authenticated caller of this node. Read only. Errors: INVALID_ARGUMENT UPLOAD_HEADER_MISSING, CHUNK_TOO_LARGE; RESOURCE_EXHAUSTED DOCUMENT_TOO_LARGE.
+        """
+
+    @_abc_1.abstractmethod
+    def ValidateDigest(
+        self,
+        request: _signing_pb2.ValidateDigestRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_signing_pb2.ValidateDigestResponse, _abc.Awaitable[_signing_pb2.ValidateDigestResponse]]:
+        """Validates the signatures that lie beside a file against its digest; the bytes are not needed. A bad signature is a verdict, not an error.
+        Any authenticated caller of this node. Read only. Errors: INVALID_ARGUMENT DIGEST_INVALID, TOO_MANY_ITEMS.
         """
 
 def add_ValidationServiceServicer_to_server(servicer: ValidationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -21,6 +21,38 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _BlobFault:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _BlobFaultEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BlobFault.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    BLOB_FAULT_UNSPECIFIED: _BlobFault.ValueType  # 0
+    """Not set."""
+    BLOB_FAULT_MISSING: _BlobFault.ValueType  # 1
+    """Recorded, and the bytes are gone: bring them back from a backup or from a neighbour."""
+    BLOB_FAULT_SIZE: _BlobFault.ValueType  # 2
+    """Recorded, and the bytes have another length."""
+    BLOB_FAULT_DIGEST: _BlobFault.ValueType  # 3
+    """Recorded, and the bytes have another digest (found by a deep look only)."""
+    BLOB_FAULT_UNRECORDED: _BlobFault.ValueType  # 4
+    """There, and not recorded: left by a crash between bytes and row; the collector removes it."""
+
+class BlobFault(_BlobFault, metaclass=_BlobFaultEnumTypeWrapper):
+    """BlobFault is a difference between what is recorded and what is there."""
+
+BLOB_FAULT_UNSPECIFIED: BlobFault.ValueType  # 0
+"""Not set."""
+BLOB_FAULT_MISSING: BlobFault.ValueType  # 1
+"""Recorded, and the bytes are gone: bring them back from a backup or from a neighbour."""
+BLOB_FAULT_SIZE: BlobFault.ValueType  # 2
+"""Recorded, and the bytes have another length."""
+BLOB_FAULT_DIGEST: BlobFault.ValueType  # 3
+"""Recorded, and the bytes have another digest (found by a deep look only)."""
+BLOB_FAULT_UNRECORDED: BlobFault.ValueType  # 4
+"""There, and not recorded: left by a crash between bytes and row; the collector removes it."""
+Global___BlobFault: _TypeAlias = BlobFault  # noqa: Y015
+
 class _ReplicationDirection:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -54,22 +86,26 @@ class UploadHeader(_message.Message):
     ORGANIZATION_FIELD_NUMBER: _builtins.int
     SHA256_FIELD_NUMBER: _builtins.int
     SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    OFFSET_FIELD_NUMBER: _builtins.int
     organization: _builtins.str
     """Organization that the upload grant is for; a client's own, or the one that routing acts for."""
     sha256: _builtins.bytes
     """Expected SHA-256 (32 bytes); empty to learn it from the answer."""
     size_bytes: _builtins.int
     """Expected length in bytes; 0 when not known."""
+    offset: _builtins.int
+    """Place of the first byte that follows: what GetUpload answered, or 0 to begin. Needs `sha256` and `size_bytes`."""
     def __init__(
         self,
         *,
         organization: _builtins.str = ...,
         sha256: _builtins.bytes = ...,
         size_bytes: _builtins.int = ...,
+        offset: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["organization", b"organization", "sha256", b"sha256", "size_bytes", b"size_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["offset", b"offset", "organization", b"organization", "sha256", b"sha256", "size_bytes", b"size_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -136,6 +172,62 @@ class UploadResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___UploadResponse: _TypeAlias = UploadResponse  # noqa: Y015
+
+@_typing.final
+class GetUploadRequest(_message.Message):
+    """GetUploadRequest names an upload by what it was announced to be."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORGANIZATION_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    organization: _builtins.str
+    """Organization that uploads."""
+    sha256: _builtins.bytes
+    """Announced SHA-256 (32 bytes)."""
+    size_bytes: _builtins.int
+    """Announced length in bytes."""
+    def __init__(
+        self,
+        *,
+        organization: _builtins.str = ...,
+        sha256: _builtins.bytes = ...,
+        size_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["organization", b"organization", "sha256", b"sha256", "size_bytes", b"size_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetUploadRequest: _TypeAlias = GetUploadRequest  # noqa: Y015
+
+@_typing.final
+class GetUploadResponse(_message.Message):
+    """GetUploadResponse says where to go on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OFFSET_FIELD_NUMBER: _builtins.int
+    COMPLETE_FIELD_NUMBER: _builtins.int
+    offset: _builtins.int
+    """Bytes that are here: the `offset` of the next Upload. Equal to the length once complete."""
+    complete: _builtins.bool
+    """Whether the upload is complete: the organization holds its upload grant and need send nothing."""
+    def __init__(
+        self,
+        *,
+        offset: _builtins.int = ...,
+        complete: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete", "offset", b"offset"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetUploadResponse: _TypeAlias = GetUploadResponse  # noqa: Y015
 
 @_typing.final
 class DownloadRequest(_message.Message):
@@ -397,6 +489,160 @@ class ReleaseHoldsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReleaseHoldsResponse: _TypeAlias = ReleaseHoldsResponse  # noqa: Y015
+
+@_typing.final
+class VerifyBlobsRequest(_message.Message):
+    """VerifyBlobsRequest says how closely to look."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEEP_FIELD_NUMBER: _builtins.int
+    deep: _builtins.bool
+    """Read every byte and compare its digest, not only the length."""
+    def __init__(
+        self,
+        *,
+        deep: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deep", b"deep"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VerifyBlobsRequest: _TypeAlias = VerifyBlobsRequest  # noqa: Y015
+
+@_typing.final
+class BlobFinding(_message.Message):
+    """BlobFinding is one difference."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHA256_FIELD_NUMBER: _builtins.int
+    FAULT_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    FOUND_BYTES_FIELD_NUMBER: _builtins.int
+    HOLDS_FIELD_NUMBER: _builtins.int
+    sha256: _builtins.bytes
+    """SHA-256 (32 bytes)."""
+    fault: Global___BlobFault.ValueType
+    """What is wrong."""
+    size_bytes: _builtins.int
+    """Recorded length in bytes; 0 where nothing is recorded."""
+    found_bytes: _builtins.int
+    """Length in bytes of what is there; 0 where nothing is."""
+    holds: _builtins.int
+    """How many need it: holds upon it."""
+    def __init__(
+        self,
+        *,
+        sha256: _builtins.bytes = ...,
+        fault: Global___BlobFault.ValueType = ...,
+        size_bytes: _builtins.int = ...,
+        found_bytes: _builtins.int = ...,
+        holds: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fault", b"fault", "found_bytes", b"found_bytes", "holds", b"holds", "sha256", b"sha256", "size_bytes", b"size_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BlobFinding: _TypeAlias = BlobFinding  # noqa: Y015
+
+@_typing.final
+class VerifyBlobsSummary(_message.Message):
+    """VerifyBlobsSummary closes the stream."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECORDED_FIELD_NUMBER: _builtins.int
+    RECORDED_BYTES_FIELD_NUMBER: _builtins.int
+    FINDINGS_FIELD_NUMBER: _builtins.int
+    recorded: _builtins.int
+    """Blobs recorded."""
+    recorded_bytes: _builtins.int
+    """Bytes recorded."""
+    findings: _builtins.int
+    """Differences found."""
+    def __init__(
+        self,
+        *,
+        recorded: _builtins.int = ...,
+        recorded_bytes: _builtins.int = ...,
+        findings: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["findings", b"findings", "recorded", b"recorded", "recorded_bytes", b"recorded_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VerifyBlobsSummary: _TypeAlias = VerifyBlobsSummary  # noqa: Y015
+
+@_typing.final
+class VerifyBlobsProgress(_message.Message):
+    """VerifyBlobsProgress says how far the comparison is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMPARED_FIELD_NUMBER: _builtins.int
+    RECORDED_FIELD_NUMBER: _builtins.int
+    compared: _builtins.int
+    """Blobs compared so far."""
+    recorded: _builtins.int
+    """Blobs recorded."""
+    def __init__(
+        self,
+        *,
+        compared: _builtins.int = ...,
+        recorded: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["compared", b"compared", "recorded", b"recorded"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VerifyBlobsProgress: _TypeAlias = VerifyBlobsProgress  # noqa: Y015
+
+@_typing.final
+class VerifyBlobsResponse(_message.Message):
+    """VerifyBlobsResponse is one of these."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FINDING_FIELD_NUMBER: _builtins.int
+    PROGRESS_FIELD_NUMBER: _builtins.int
+    SUMMARY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def finding(self) -> Global___BlobFinding:
+        """A difference."""
+
+    @_builtins.property
+    def progress(self) -> Global___VerifyBlobsProgress:
+        """How far it is, every second or so."""
+
+    @_builtins.property
+    def summary(self) -> Global___VerifyBlobsSummary:
+        """Last message."""
+
+    def __init__(
+        self,
+        *,
+        finding: Global___BlobFinding | None = ...,
+        progress: Global___VerifyBlobsProgress | None = ...,
+        summary: Global___VerifyBlobsSummary | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["finding", b"finding", "part", b"part", "progress", b"progress", "summary", b"summary"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["finding", b"finding", "part", b"part", "progress", b"progress", "summary", b"summary"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_part: _TypeAlias = _typing.Literal["finding", "progress", "summary"]  # noqa: Y015
+    _WhichOneofArgType_part: _TypeAlias = _typing.Literal["part", b"part"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_part) -> _WhichOneofReturnType_part | None: ...
+
+Global___VerifyBlobsResponse: _TypeAlias = VerifyBlobsResponse  # noqa: Y015
 
 @_typing.final
 class ReplicateRequest(_message.Message):

@@ -40,6 +40,11 @@ class BlobServiceStub:
                 request_serializer=lienthong_dot_storage_dot_v1_dot_storage__pb2.UploadRequest.SerializeToString,
                 response_deserializer=lienthong_dot_storage_dot_v1_dot_storage__pb2.UploadResponse.FromString,
                 _registered_method=True)
+        self.GetUpload = channel.unary_unary(
+                '/lienthong.storage.v1.BlobService/GetUpload',
+                request_serializer=lienthong_dot_storage_dot_v1_dot_storage__pb2.GetUploadRequest.SerializeToString,
+                response_deserializer=lienthong_dot_storage_dot_v1_dot_storage__pb2.GetUploadResponse.FromString,
+                _registered_method=True)
         self.Download = channel.unary_stream(
                 '/lienthong.storage.v1.BlobService/Download',
                 request_serializer=lienthong_dot_storage_dot_v1_dot_storage__pb2.DownloadRequest.SerializeToString,
@@ -55,6 +60,11 @@ class BlobServiceStub:
                 request_serializer=lienthong_dot_storage_dot_v1_dot_storage__pb2.PlaceHoldsRequest.SerializeToString,
                 response_deserializer=lienthong_dot_storage_dot_v1_dot_storage__pb2.PlaceHoldsResponse.FromString,
                 _registered_method=True)
+        self.VerifyBlobs = channel.unary_stream(
+                '/lienthong.storage.v1.BlobService/VerifyBlobs',
+                request_serializer=lienthong_dot_storage_dot_v1_dot_storage__pb2.VerifyBlobsRequest.SerializeToString,
+                response_deserializer=lienthong_dot_storage_dot_v1_dot_storage__pb2.VerifyBlobsResponse.FromString,
+                _registered_method=True)
         self.ReleaseHolds = channel.unary_unary(
                 '/lienthong.storage.v1.BlobService/ReleaseHolds',
                 request_serializer=lienthong_dot_storage_dot_v1_dot_storage__pb2.ReleaseHoldsRequest.SerializeToString,
@@ -69,8 +79,19 @@ class BlobServiceServicer:
     def Upload(self, request_iterator, context):
         """Stores bytes and gives the caller an upload grant for them. The first message is the header, then chunks of at most 512 KiB.
         Answers when bytes, folder and row are durable. The organization itself (client, clerk, leader) or routing of the same node on its behalf.
-        Idempotent: the same bytes again renew the grant.
-        Errors: INVALID_ARGUMENT DIGEST_MISMATCH, SIZE_MISMATCH, UPLOAD_HEADER_MISSING, CHUNK_TOO_LARGE; RESOURCE_EXHAUSTED ATTACHMENT_TOO_LARGE, STORAGE_FULL.
+        Idempotent: the same bytes again renew the grant. Where the header announces digest and size, what came before a break is kept for an hour and
+        more: ask GetUpload how much, and go on from there.
+        Errors: INVALID_ARGUMENT DIGEST_MISMATCH, SIZE_MISMATCH, UPLOAD_HEADER_MISSING, CHUNK_TOO_LARGE; FAILED_PRECONDITION UPLOAD_OFFSET_WRONG;
+        RESOURCE_EXHAUSTED ATTACHMENT_TOO_LARGE, STORAGE_FULL.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetUpload(self, request, context):
+        """Tells how many bytes of an announced upload are here, so that a broken one goes on where it broke. The organization itself or routing of the
+        same node on its behalf; only for the organization whose upload it was. Read only. An upload that nobody began is one of 0 bytes, no error.
+        Errors: INVALID_ARGUMENT DIGEST_MALFORMED, SIZE_MISMATCH; PERMISSION_DENIED UPLOAD_FOREIGN.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -100,6 +121,14 @@ class BlobServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def VerifyBlobs(self, request, context):
+        """Compares what is recorded with what is there, in the order of the digests, and streams each difference; then closes with the counts.
+        Operators and auditors. Read only: it mends nothing. Errors: UNAVAILABLE BLOBS_UNREADABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ReleaseHolds(self, request, context):
         """Ends the holds of holders. Routing of the same node, through its outbox. Idempotent.
         """
@@ -115,6 +144,11 @@ def add_BlobServiceServicer_to_server(servicer, server):
                     request_deserializer=lienthong_dot_storage_dot_v1_dot_storage__pb2.UploadRequest.FromString,
                     response_serializer=lienthong_dot_storage_dot_v1_dot_storage__pb2.UploadResponse.SerializeToString,
             ),
+            'GetUpload': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetUpload,
+                    request_deserializer=lienthong_dot_storage_dot_v1_dot_storage__pb2.GetUploadRequest.FromString,
+                    response_serializer=lienthong_dot_storage_dot_v1_dot_storage__pb2.GetUploadResponse.SerializeToString,
+            ),
             'Download': grpc.unary_stream_rpc_method_handler(
                     servicer.Download,
                     request_deserializer=lienthong_dot_storage_dot_v1_dot_storage__pb2.DownloadRequest.FromString,
@@ -129,6 +163,11 @@ def add_BlobServiceServicer_to_server(servicer, server):
                     servicer.PlaceHolds,
                     request_deserializer=lienthong_dot_storage_dot_v1_dot_storage__pb2.PlaceHoldsRequest.FromString,
                     response_serializer=lienthong_dot_storage_dot_v1_dot_storage__pb2.PlaceHoldsResponse.SerializeToString,
+            ),
+            'VerifyBlobs': grpc.unary_stream_rpc_method_handler(
+                    servicer.VerifyBlobs,
+                    request_deserializer=lienthong_dot_storage_dot_v1_dot_storage__pb2.VerifyBlobsRequest.FromString,
+                    response_serializer=lienthong_dot_storage_dot_v1_dot_storage__pb2.VerifyBlobsResponse.SerializeToString,
             ),
             'ReleaseHolds': grpc.unary_unary_rpc_method_handler(
                     servicer.ReleaseHolds,
@@ -164,6 +203,33 @@ class BlobService:
             '/lienthong.storage.v1.BlobService/Upload',
             lienthong_dot_storage_dot_v1_dot_storage__pb2.UploadRequest.SerializeToString,
             lienthong_dot_storage_dot_v1_dot_storage__pb2.UploadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetUpload(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lienthong.storage.v1.BlobService/GetUpload',
+            lienthong_dot_storage_dot_v1_dot_storage__pb2.GetUploadRequest.SerializeToString,
+            lienthong_dot_storage_dot_v1_dot_storage__pb2.GetUploadResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -245,6 +311,33 @@ class BlobService:
             '/lienthong.storage.v1.BlobService/PlaceHolds',
             lienthong_dot_storage_dot_v1_dot_storage__pb2.PlaceHoldsRequest.SerializeToString,
             lienthong_dot_storage_dot_v1_dot_storage__pb2.PlaceHoldsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VerifyBlobs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/lienthong.storage.v1.BlobService/VerifyBlobs',
+            lienthong_dot_storage_dot_v1_dot_storage__pb2.VerifyBlobsRequest.SerializeToString,
+            lienthong_dot_storage_dot_v1_dot_storage__pb2.VerifyBlobsResponse.FromString,
             options,
             channel_credentials,
             insecure,

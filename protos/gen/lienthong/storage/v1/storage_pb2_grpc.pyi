@@ -36,8 +36,15 @@ class BlobServiceStub:
     Upload: _grpc.StreamUnaryMultiCallable[_storage_pb2.UploadRequest, _storage_pb2.UploadResponse]
     """Stores bytes and gives the caller an upload grant for them. The first message is the header, then chunks of at most 512 KiB.
     Answers when bytes, folder and row are durable. The organization itself (client, clerk, leader) or routing of the same node on its behalf.
-    Idempotent: the same bytes again renew the grant.
-    Errors: INVALID_ARGUMENT DIGEST_MISMATCH, SIZE_MISMATCH, UPLOAD_HEADER_MISSING, CHUNK_TOO_LARGE; RESOURCE_EXHAUSTED ATTACHMENT_TOO_LARGE, STORAGE_FULL.
+    Idempotent: the same bytes again renew the grant. Where the header announces digest and size, what came before a break is kept for an hour and
+    more: ask GetUpload how much, and go on from there.
+    Errors: INVALID_ARGUMENT DIGEST_MISMATCH, SIZE_MISMATCH, UPLOAD_HEADER_MISSING, CHUNK_TOO_LARGE; FAILED_PRECONDITION UPLOAD_OFFSET_WRONG;
+    RESOURCE_EXHAUSTED ATTACHMENT_TOO_LARGE, STORAGE_FULL.
+    """
+    GetUpload: _grpc.UnaryUnaryMultiCallable[_storage_pb2.GetUploadRequest, _storage_pb2.GetUploadResponse]
+    """Tells how many bytes of an announced upload are here, so that a broken one goes on where it broke. The organization itself or routing of the
+    same node on its behalf; only for the organization whose upload it was. Read only. An upload that nobody began is one of 0 bytes, no error.
+    Errors: INVALID_ARGUMENT DIGEST_MALFORMED, SIZE_MISMATCH; PERMISSION_DENIED UPLOAD_FOREIGN.
     """
     Download: _grpc.UnaryStreamMultiCallable[_storage_pb2.DownloadRequest, _storage_pb2.DownloadResponse]
     """Streams a blob, or a range of it. Routing and signing of the same node; the organization that holds its upload grant, or a grant
@@ -50,6 +57,10 @@ class BlobServiceStub:
     """Makes the blobs durable for a holder, under the row lock that collection takes: what is answered as held stays until released;
     what is answered as missing is not here. Routing of the same node. Idempotent by (digest, holder).
     """
+    VerifyBlobs: _grpc.UnaryStreamMultiCallable[_storage_pb2.VerifyBlobsRequest, _storage_pb2.VerifyBlobsResponse]
+    """Compares what is recorded with what is there, in the order of the digests, and streams each difference; then closes with the counts.
+    Operators and auditors. Read only: it mends nothing. Errors: UNAVAILABLE BLOBS_UNREADABLE.
+    """
     ReleaseHolds: _grpc.UnaryUnaryMultiCallable[_storage_pb2.ReleaseHoldsRequest, _storage_pb2.ReleaseHoldsResponse]
     """Ends the holds of holders. Routing of the same node, through its outbox. Idempotent."""
 
@@ -61,8 +72,15 @@ class BlobServiceAsyncStub(BlobServiceStub):
     Upload: _aio.StreamUnaryMultiCallable[_storage_pb2.UploadRequest, _storage_pb2.UploadResponse]  # type: ignore[assignment]
     """Stores bytes and gives the caller an upload grant for them. The first message is the header, then chunks of at most 512 KiB.
     Answers when bytes, folder and row are durable. The organization itself (client, clerk, leader) or routing of the same node on its behalf.
-    Idempotent: the same bytes again renew the grant.
-    Errors: INVALID_ARGUMENT DIGEST_MISMATCH, SIZE_MISMATCH, UPLOAD_HEADER_MISSING, CHUNK_TOO_LARGE; RESOURCE_EXHAUSTED ATTACHMENT_TOO_LARGE, STORAGE_FULL.
+    Idempotent: the same bytes again renew the grant. Where the header announces digest and size, what came before a break is kept for an hour and
+    more: ask GetUpload how much, and go on from there.
+    Errors: INVALID_ARGUMENT DIGEST_MISMATCH, SIZE_MISMATCH, UPLOAD_HEADER_MISSING, CHUNK_TOO_LARGE; FAILED_PRECONDITION UPLOAD_OFFSET_WRONG;
+    RESOURCE_EXHAUSTED ATTACHMENT_TOO_LARGE, STORAGE_FULL.
+    """
+    GetUpload: _aio.UnaryUnaryMultiCallable[_storage_pb2.GetUploadRequest, _storage_pb2.GetUploadResponse]  # type: ignore[assignment]
+    """Tells how many bytes of an announced upload are here, so that a broken one goes on where it broke. The organization itself or routing of the
+    same node on its behalf; only for the organization whose upload it was. Read only. An upload that nobody began is one of 0 bytes, no error.
+    Errors: INVALID_ARGUMENT DIGEST_MALFORMED, SIZE_MISMATCH; PERMISSION_DENIED UPLOAD_FOREIGN.
     """
     Download: _aio.UnaryStreamMultiCallable[_storage_pb2.DownloadRequest, _storage_pb2.DownloadResponse]  # type: ignore[assignment]
     """Streams a blob, or a range of it. Routing and signing of the same node; the organization that holds its upload grant, or a grant
@@ -74,6 +92,10 @@ class BlobServiceAsyncStub(BlobServiceStub):
     PlaceHolds: _aio.UnaryUnaryMultiCallable[_storage_pb2.PlaceHoldsRequest, _storage_pb2.PlaceHoldsResponse]  # type: ignore[assignment]
     """Makes the blobs durable for a holder, under the row lock that collection takes: what is answered as held stays until released;
     what is answered as missing is not here. Routing of the same node. Idempotent by (digest, holder).
+    """
+    VerifyBlobs: _aio.UnaryStreamMultiCallable[_storage_pb2.VerifyBlobsRequest, _storage_pb2.VerifyBlobsResponse]  # type: ignore[assignment]
+    """Compares what is recorded with what is there, in the order of the digests, and streams each difference; then closes with the counts.
+    Operators and auditors. Read only: it mends nothing. Errors: UNAVAILABLE BLOBS_UNREADABLE.
     """
     ReleaseHolds: _aio.UnaryUnaryMultiCallable[_storage_pb2.ReleaseHoldsRequest, _storage_pb2.ReleaseHoldsResponse]  # type: ignore[assignment]
     """Ends the holds of holders. Routing of the same node, through its outbox. Idempotent."""
@@ -89,8 +111,21 @@ class BlobServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_storage_pb2.UploadResponse, _abc.Awaitable[_storage_pb2.UploadResponse]]:
         """Stores bytes and gives the caller an upload grant for them. The first message is the header, then chunks of at most 512 KiB.
         Answers when bytes, folder and row are durable. The organization itself (client, clerk, leader) or routing of the same node on its behalf.
-        Idempotent: the same bytes again renew the grant.
-        Errors: INVALID_ARGUMENT DIGEST_MISMATCH, SIZE_MISMATCH, UPLOAD_HEADER_MISSING, CHUNK_TOO_LARGE; RESOURCE_EXHAUSTED ATTACHMENT_TOO_LARGE, STORAGE_FULL.
+        Idempotent: the same bytes again renew the grant. Where the header announces digest and size, what came before a break is kept for an hour and
+        more: ask GetUpload how much, and go on from there.
+        Errors: INVALID_ARGUMENT DIGEST_MISMATCH, SIZE_MISMATCH, UPLOAD_HEADER_MISSING, CHUNK_TOO_LARGE; FAILED_PRECONDITION UPLOAD_OFFSET_WRONG;
+        RESOURCE_EXHAUSTED ATTACHMENT_TOO_LARGE, STORAGE_FULL.
+        """
+
+    @_abc_1.abstractmethod
+    def GetUpload(
+        self,
+        request: _storage_pb2.GetUploadRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_storage_pb2.GetUploadResponse, _abc.Awaitable[_storage_pb2.GetUploadResponse]]:
+        """Tells how many bytes of an announced upload are here, so that a broken one goes on where it broke. The organization itself or routing of the
+        same node on its behalf; only for the organization whose upload it was. Read only. An upload that nobody began is one of 0 bytes, no error.
+        Errors: INVALID_ARGUMENT DIGEST_MALFORMED, SIZE_MISMATCH; PERMISSION_DENIED UPLOAD_FOREIGN.
         """
 
     @_abc_1.abstractmethod
@@ -120,6 +155,16 @@ class BlobServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_storage_pb2.PlaceHoldsResponse, _abc.Awaitable[_storage_pb2.PlaceHoldsResponse]]:
         """Makes the blobs durable for a holder, under the row lock that collection takes: what is answered as held stays until released;
         what is answered as missing is not here. Routing of the same node. Idempotent by (digest, holder).
+        """
+
+    @_abc_1.abstractmethod
+    def VerifyBlobs(
+        self,
+        request: _storage_pb2.VerifyBlobsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_storage_pb2.VerifyBlobsResponse], _abc.AsyncIterator[_storage_pb2.VerifyBlobsResponse]]:
+        """Compares what is recorded with what is there, in the order of the digests, and streams each difference; then closes with the counts.
+        Operators and auditors. Read only: it mends nothing. Errors: UNAVAILABLE BLOBS_UNREADABLE.
         """
 
     @_abc_1.abstractmethod

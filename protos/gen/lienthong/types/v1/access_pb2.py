@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1flienthong/types/v1/access.proto\x12\x12lienthong.types.v1\x1a google/protobuf/descriptor.proto\"C\n\x06\x41\x63\x63\x65ss\x12\'\n\x05roles\x18\x01 \x03(\x0e\x32\x18.lienthong.types.v1.Role\x12\x10\n\x08services\x18\x02 \x03(\t*\xa4\x01\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x15\n\x11ROLE_NODE_SERVICE\x10\x01\x12\x12\n\x0eROLE_PEER_NODE\x10\x02\x12\x15\n\x11ROLE_ORGANIZATION\x10\x03\x12\x0f\n\x0bROLE_LEADER\x10\x04\x12\x0e\n\nROLE_CLERK\x10\x05\x12\x11\n\rROLE_OPERATOR\x10\x06\x12\x10\n\x0cROLE_AUDITOR\x10\x07:L\n\x06\x61\x63\x63\x65ss\x12\x1e.google.protobuf.MethodOptions\x18\xb4\x87\x03 \x01(\x0b\x32\x1a.lienthong.types.v1.AccessB.\n\x15vn.lienthong.types.v1P\x01\xaa\x02\x12LienThong.Types.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1flienthong/types/v1/access.proto\x12\x12lienthong.types.v1\x1a google/protobuf/descriptor.proto\"C\n\x06\x41\x63\x63\x65ss\x12\'\n\x05roles\x18\x01 \x03(\x0e\x32\x18.lienthong.types.v1.Role\x12\x10\n\x08services\x18\x02 \x03(\t*\xb7\x01\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x15\n\x11ROLE_NODE_SERVICE\x10\x01\x12\x12\n\x0eROLE_PEER_NODE\x10\x02\x12\x15\n\x11ROLE_ORGANIZATION\x10\x03\x12\x0f\n\x0bROLE_LEADER\x10\x04\x12\x0e\n\nROLE_CLERK\x10\x05\x12\x11\n\rROLE_OPERATOR\x10\x06\x12\x10\n\x0cROLE_AUDITOR\x10\x07\x12\x11\n\rROLE_NEWCOMER\x10\x08:L\n\x06\x61\x63\x63\x65ss\x12\x1e.google.protobuf.MethodOptions\x18\xb4\x87\x03 \x01(\x0b\x32\x1a.lienthong.types.v1.AccessB.\n\x15vn.lienthong.types.v1P\x01\xaa\x02\x12LienThong.Types.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,7 +34,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\025vn.lienthong.types.v1P\001\252\002\022LienThong.Types.V1'
   _globals['_ROLE']._serialized_start=159
-  _globals['_ROLE']._serialized_end=323
+  _globals['_ROLE']._serialized_end=342
   _globals['_ACCESS']._serialized_start=89
   _globals['_ACCESS']._serialized_end=156
 # @@protoc_insertion_point(module_scope)

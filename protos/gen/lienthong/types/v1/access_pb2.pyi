@@ -43,6 +43,8 @@ class _RoleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Role.ValueType],
     """A person who runs the node (`/operator/<name>`)."""
     ROLE_AUDITOR: _Role.ValueType  # 7
     """A person who may read and change nothing (`/auditor/<name>`)."""
+    ROLE_NEWCOMER: _Role.ValueType  # 8
+    """A node that is not one yet: no certificate, only a one-time token, and only on the enrolment listener."""
 
 class Role(_Role, metaclass=_RoleEnumTypeWrapper):
     """Role says in which capacity a caller stands, read from its TLS certificate."""
@@ -63,6 +65,8 @@ ROLE_OPERATOR: Role.ValueType  # 6
 """A person who runs the node (`/operator/<name>`)."""
 ROLE_AUDITOR: Role.ValueType  # 7
 """A person who may read and change nothing (`/auditor/<name>`)."""
+ROLE_NEWCOMER: Role.ValueType  # 8
+"""A node that is not one yet: no certificate, only a one-time token, and only on the enrolment listener."""
 Global___Role: _TypeAlias = Role  # noqa: Y015
 
 @_typing.final

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!lienthong/types/v1/document.proto\x12\x12lienthong.types.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x84\x01\n\nAttachment\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x30\n\x04role\x18\x02 \x01(\x0e\x32\".lienthong.types.v1.AttachmentRole\x12\x12\n\nmedia_type\x18\x03 \x01(\t\x12\x12\n\nsize_bytes\x18\x04 \x01(\x03\x12\x0e\n\x06sha256\x18\x05 \x01(\x0c\"K\n\x10\x41nsweredDocument\x12\x13\n\x0b\x64ocument_id\x18\x01 \x01(\t\x12\x14\n\x0corganization\x18\x02 \x01(\t\x12\x0c\n\x04\x63ode\x18\x03 \x01(\t\"\x98\x03\n\x08\x44ocument\x12\x13\n\x0b\x64ocument_id\x18\x01 \x01(\t\x12\x14\n\x0corganization\x18\x02 \x01(\t\x12\x0e\n\x06number\x18\x03 \x01(\x05\x12\x10\n\x08notation\x18\x04 \x01(\t\x12\x13\n\x0bissued_date\x18\x05 \x01(\t\x12\x11\n\ttype_name\x18\x06 \x01(\t\x12\x0f\n\x07subject\x18\x07 \x01(\t\x12,\n\x07urgency\x18\x08 \x01(\x0e\x32\x1b.lienthong.types.v1.Urgency\x12,\n\x07secrecy\x18\t \x01(\x0e\x32\x1b.lienthong.types.v1.Secrecy\x12\x13\n\x0bsigner_name\x18\n \x01(\t\x12\x17\n\x0fsigner_position\x18\x0b \x01(\t\x12\x10\n\x08\x64ue_date\x18\x0c \x01(\t\x12\x35\n\x07\x61nswers\x18\r \x03(\x0b\x32$.lienthong.types.v1.AnsweredDocument\x12\x33\n\x0b\x61ttachments\x18\x0e \x03(\x0b\x32\x1e.lienthong.types.v1.Attachment\"!\n\tRecipient\x12\x14\n\x0corganization\x18\x01 \x01(\t\"\xb6\x01\n\x11\x41ttachmentVerdict\x12\x0e\n\x06sha256\x18\x01 \x01(\x0c\x12,\n\x07verdict\x18\x02 \x01(\x0e\x32\x1b.lienthong.types.v1.Verdict\x12\x0f\n\x07reasons\x18\x03 \x03(\t\x12\r\n\x05level\x18\x04 \x01(\t\x12\x0f\n\x07signers\x18\x05 \x03(\t\x12\x32\n\x0etimestamp_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x83\x01\n\x07HopFact\x12\x0c\n\x04node\x18\x01 \x01(\t\x12+\n\x07in_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08out_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07span_id\x18\x04 \x01(\t\"\xb5\x03\n\x07Receipt\x12\x12\n\nreceipt_id\x18\x01 \x01(\t\x12\x13\n\x0b\x65nvelope_id\x18\x02 \x01(\t\x12\x13\n\x0b\x64ocument_id\x18\x03 \x01(\t\x12\x11\n\trecipient\x18\x04 \x01(\t\x12\x0e\n\x06status\x18\x05 \x01(\t\x12\x35\n\x07outcome\x18\x06 \x01(\x0e\x32$.lienthong.types.v1.TransportOutcome\x12\x10\n\x08sequence\x18\x07 \x01(\x05\x12,\n\x08\x61\x63t_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x61\x63tor\x18\t \x01(\t\x12\x0e\n\x06reason\x18\n \x01(\t\x12\x13\n\x0breason_code\x18\x0b \x01(\t\x12\x16\n\x0e\x61rrival_number\x18\x0c \x01(\x05\x12\x14\n\x0c\x61rrival_date\x18\r \x01(\t\x12\x37\n\x08verdicts\x18\x0e \x03(\x0b\x32%.lienthong.types.v1.AttachmentVerdict\x12)\n\x04hops\x18\x0f \x03(\x0b\x32\x1b.lienthong.types.v1.HopFact\x12\x0c\n\x04node\x18\x10 \x01(\t\"=\n\x0cReceiptBatch\x12-\n\x08receipts\x18\x01 \x03(\x0b\x32\x1b.lienthong.types.v1.Receipt\"\xa6\x03\n\x0f\x45nvelopePayload\x12\x16\n\x0e\x66ormat_version\x18\x01 \x01(\x05\x12\x13\n\x0b\x65nvelope_id\x18\x02 \x01(\t\x12\x16\n\x0corganization\x18\x03 \x01(\tH\x00\x12\x0e\n\x04node\x18\x04 \x01(\tH\x00\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x07urgency\x18\x07 \x01(\x0e\x32\x1b.lienthong.types.v1.Urgency\x12\x31\n\nrecipients\x18\x08 \x03(\x0b\x32\x1d.lienthong.types.v1.Recipient\x12\x30\n\x08\x64ocument\x18\n \x01(\x0b\x32\x1c.lienthong.types.v1.DocumentH\x01\x12\x34\n\x08receipts\x18\x0b \x01(\x0b\x32 .lienthong.types.v1.ReceiptBatchH\x01\x42\x08\n\x06senderB\t\n\x07message*x\n\x07Urgency\x12\x17\n\x13URGENCY_UNSPECIFIED\x10\x00\x12\x14\n\x10URGENCY_ORDINARY\x10\x01\x12\x12\n\x0eURGENCY_URGENT\x10\x02\x12\x17\n\x13URGENCY_VERY_URGENT\x10\x03\x12\x11\n\rURGENCY_FLASH\x10\x04*z\n\x07Secrecy\x12\x17\n\x13SECRECY_UNSPECIFIED\x10\x00\x12\x10\n\x0cSECRECY_NONE\x10\x01\x12\x18\n\x14SECRECY_CONFIDENTIAL\x10\x02\x12\x12\n\x0eSECRECY_SECRET\x10\x03\x12\x16\n\x12SECRECY_TOP_SECRET\x10\x04*\x9e\x01\n\x0e\x41ttachmentRole\x12\x1f\n\x1b\x41TTACHMENT_ROLE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x41TTACHMENT_ROLE_MAIN\x10\x01\x12\x19\n\x15\x41TTACHMENT_ROLE_ANNEX\x10\x02\x12\x18\n\x14\x41TTACHMENT_ROLE_COPY\x10\x03\x12\x1c\n\x18\x41TTACHMENT_ROLE_EDITABLE\x10\x04*{\n\x10TransportOutcome\x12!\n\x1dTRANSPORT_OUTCOME_UNSPECIFIED\x10\x00\x12\x1f\n\x1bTRANSPORT_OUTCOME_DELIVERED\x10\x01\x12#\n\x1fTRANSPORT_OUTCOME_NOT_DELIVERED\x10\x02*u\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x11\n\rVERDICT_VALID\x10\x01\x12\x13\n\x0fVERDICT_PARTIAL\x10\x02\x12\x13\n\x0fVERDICT_INVALID\x10\x03\x12\x14\n\x10VERDICT_UNSIGNED\x10\x04\x42.\n\x15vn.lienthong.types.v1P\x01\xaa\x02\x12LienThong.Types.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!lienthong/types/v1/document.proto\x12\x12lienthong.types.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa1\x01\n\nAttachment\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x30\n\x04role\x18\x02 \x01(\x0e\x32\".lienthong.types.v1.AttachmentRole\x12\x12\n\nmedia_type\x18\x03 \x01(\t\x12\x12\n\nsize_bytes\x18\x04 \x01(\x03\x12\x0e\n\x06sha256\x18\x05 \x01(\x0c\x12\x1b\n\x13\x64\x65tached_signatures\x18\x06 \x03(\x0c\"K\n\x10\x41nsweredDocument\x12\x13\n\x0b\x64ocument_id\x18\x01 \x01(\t\x12\x14\n\x0corganization\x18\x02 \x01(\t\x12\x0c\n\x04\x63ode\x18\x03 \x01(\t\"\x98\x03\n\x08\x44ocument\x12\x13\n\x0b\x64ocument_id\x18\x01 \x01(\t\x12\x14\n\x0corganization\x18\x02 \x01(\t\x12\x0e\n\x06number\x18\x03 \x01(\x05\x12\x10\n\x08notation\x18\x04 \x01(\t\x12\x13\n\x0bissued_date\x18\x05 \x01(\t\x12\x11\n\ttype_name\x18\x06 \x01(\t\x12\x0f\n\x07subject\x18\x07 \x01(\t\x12,\n\x07urgency\x18\x08 \x01(\x0e\x32\x1b.lienthong.types.v1.Urgency\x12,\n\x07secrecy\x18\t \x01(\x0e\x32\x1b.lienthong.types.v1.Secrecy\x12\x13\n\x0bsigner_name\x18\n \x01(\t\x12\x17\n\x0fsigner_position\x18\x0b \x01(\t\x12\x10\n\x08\x64ue_date\x18\x0c \x01(\t\x12\x35\n\x07\x61nswers\x18\r \x03(\x0b\x32$.lienthong.types.v1.AnsweredDocument\x12\x33\n\x0b\x61ttachments\x18\x0e \x03(\x0b\x32\x1e.lienthong.types.v1.Attachment\"!\n\tRecipient\x12\x14\n\x0corganization\x18\x01 \x01(\t\"\xb6\x01\n\x11\x41ttachmentVerdict\x12\x0e\n\x06sha256\x18\x01 \x01(\x0c\x12,\n\x07verdict\x18\x02 \x01(\x0e\x32\x1b.lienthong.types.v1.Verdict\x12\x0f\n\x07reasons\x18\x03 \x03(\t\x12\r\n\x05level\x18\x04 \x01(\t\x12\x0f\n\x07signers\x18\x05 \x03(\t\x12\x32\n\x0etimestamp_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x83\x01\n\x07HopFact\x12\x0c\n\x04node\x18\x01 \x01(\t\x12+\n\x07in_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08out_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07span_id\x18\x04 \x01(\t\"\xb5\x03\n\x07Receipt\x12\x12\n\nreceipt_id\x18\x01 \x01(\t\x12\x13\n\x0b\x65nvelope_id\x18\x02 \x01(\t\x12\x13\n\x0b\x64ocument_id\x18\x03 \x01(\t\x12\x11\n\trecipient\x18\x04 \x01(\t\x12\x0e\n\x06status\x18\x05 \x01(\t\x12\x35\n\x07outcome\x18\x06 \x01(\x0e\x32$.lienthong.types.v1.TransportOutcome\x12\x10\n\x08sequence\x18\x07 \x01(\x05\x12,\n\x08\x61\x63t_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x61\x63tor\x18\t \x01(\t\x12\x0e\n\x06reason\x18\n \x01(\t\x12\x13\n\x0breason_code\x18\x0b \x01(\t\x12\x16\n\x0e\x61rrival_number\x18\x0c \x01(\x05\x12\x14\n\x0c\x61rrival_date\x18\r \x01(\t\x12\x37\n\x08verdicts\x18\x0e \x03(\x0b\x32%.lienthong.types.v1.AttachmentVerdict\x12)\n\x04hops\x18\x0f \x03(\x0b\x32\x1b.lienthong.types.v1.HopFact\x12\x0c\n\x04node\x18\x10 \x01(\t\"=\n\x0cReceiptBatch\x12-\n\x08receipts\x18\x01 \x03(\x0b\x32\x1b.lienthong.types.v1.Receipt\"\xa6\x03\n\x0f\x45nvelopePayload\x12\x16\n\x0e\x66ormat_version\x18\x01 \x01(\x05\x12\x13\n\x0b\x65nvelope_id\x18\x02 \x01(\t\x12\x16\n\x0corganization\x18\x03 \x01(\tH\x00\x12\x0e\n\x04node\x18\x04 \x01(\tH\x00\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x07urgency\x18\x07 \x01(\x0e\x32\x1b.lienthong.types.v1.Urgency\x12\x31\n\nrecipients\x18\x08 \x03(\x0b\x32\x1d.lienthong.types.v1.Recipient\x12\x30\n\x08\x64ocument\x18\n \x01(\x0b\x32\x1c.lienthong.types.v1.DocumentH\x01\x12\x34\n\x08receipts\x18\x0b \x01(\x0b\x32 .lienthong.types.v1.ReceiptBatchH\x01\x42\x08\n\x06senderB\t\n\x07message*x\n\x07Urgency\x12\x17\n\x13URGENCY_UNSPECIFIED\x10\x00\x12\x14\n\x10URGENCY_ORDINARY\x10\x01\x12\x12\n\x0eURGENCY_URGENT\x10\x02\x12\x17\n\x13URGENCY_VERY_URGENT\x10\x03\x12\x11\n\rURGENCY_FLASH\x10\x04*z\n\x07Secrecy\x12\x17\n\x13SECRECY_UNSPECIFIED\x10\x00\x12\x10\n\x0cSECRECY_NONE\x10\x01\x12\x18\n\x14SECRECY_CONFIDENTIAL\x10\x02\x12\x12\n\x0eSECRECY_SECRET\x10\x03\x12\x16\n\x12SECRECY_TOP_SECRET\x10\x04*\x9e\x01\n\x0e\x41ttachmentRole\x12\x1f\n\x1b\x41TTACHMENT_ROLE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x41TTACHMENT_ROLE_MAIN\x10\x01\x12\x19\n\x15\x41TTACHMENT_ROLE_ANNEX\x10\x02\x12\x18\n\x14\x41TTACHMENT_ROLE_COPY\x10\x03\x12\x1c\n\x18\x41TTACHMENT_ROLE_EDITABLE\x10\x04*{\n\x10TransportOutcome\x12!\n\x1dTRANSPORT_OUTCOME_UNSPECIFIED\x10\x00\x12\x1f\n\x1bTRANSPORT_OUTCOME_DELIVERED\x10\x01\x12#\n\x1fTRANSPORT_OUTCOME_NOT_DELIVERED\x10\x02*u\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x11\n\rVERDICT_VALID\x10\x01\x12\x13\n\x0fVERDICT_PARTIAL\x10\x02\x12\x13\n\x0fVERDICT_INVALID\x10\x03\x12\x14\n\x10VERDICT_UNSIGNED\x10\x04\x42.\n\x15vn.lienthong.types.v1P\x01\xaa\x02\x12LienThong.Types.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,32 +33,32 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'lienthong.types.v1.document
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\025vn.lienthong.types.v1P\001\252\002\022LienThong.Types.V1'
-  _globals['_URGENCY']._serialized_start=1995
-  _globals['_URGENCY']._serialized_end=2115
-  _globals['_SECRECY']._serialized_start=2117
-  _globals['_SECRECY']._serialized_end=2239
-  _globals['_ATTACHMENTROLE']._serialized_start=2242
-  _globals['_ATTACHMENTROLE']._serialized_end=2400
-  _globals['_TRANSPORTOUTCOME']._serialized_start=2402
-  _globals['_TRANSPORTOUTCOME']._serialized_end=2525
-  _globals['_VERDICT']._serialized_start=2527
-  _globals['_VERDICT']._serialized_end=2644
+  _globals['_URGENCY']._serialized_start=2024
+  _globals['_URGENCY']._serialized_end=2144
+  _globals['_SECRECY']._serialized_start=2146
+  _globals['_SECRECY']._serialized_end=2268
+  _globals['_ATTACHMENTROLE']._serialized_start=2271
+  _globals['_ATTACHMENTROLE']._serialized_end=2429
+  _globals['_TRANSPORTOUTCOME']._serialized_start=2431
+  _globals['_TRANSPORTOUTCOME']._serialized_end=2554
+  _globals['_VERDICT']._serialized_start=2556
+  _globals['_VERDICT']._serialized_end=2673
   _globals['_ATTACHMENT']._serialized_start=91
-  _globals['_ATTACHMENT']._serialized_end=223
-  _globals['_ANSWEREDDOCUMENT']._serialized_start=225
-  _globals['_ANSWEREDDOCUMENT']._serialized_end=300
-  _globals['_DOCUMENT']._serialized_start=303
-  _globals['_DOCUMENT']._serialized_end=711
-  _globals['_RECIPIENT']._serialized_start=713
-  _globals['_RECIPIENT']._serialized_end=746
-  _globals['_ATTACHMENTVERDICT']._serialized_start=749
-  _globals['_ATTACHMENTVERDICT']._serialized_end=931
-  _globals['_HOPFACT']._serialized_start=934
-  _globals['_HOPFACT']._serialized_end=1065
-  _globals['_RECEIPT']._serialized_start=1068
-  _globals['_RECEIPT']._serialized_end=1505
-  _globals['_RECEIPTBATCH']._serialized_start=1507
-  _globals['_RECEIPTBATCH']._serialized_end=1568
-  _globals['_ENVELOPEPAYLOAD']._serialized_start=1571
-  _globals['_ENVELOPEPAYLOAD']._serialized_end=1993
+  _globals['_ATTACHMENT']._serialized_end=252
+  _globals['_ANSWEREDDOCUMENT']._serialized_start=254
+  _globals['_ANSWEREDDOCUMENT']._serialized_end=329
+  _globals['_DOCUMENT']._serialized_start=332
+  _globals['_DOCUMENT']._serialized_end=740
+  _globals['_RECIPIENT']._serialized_start=742
+  _globals['_RECIPIENT']._serialized_end=775
+  _globals['_ATTACHMENTVERDICT']._serialized_start=778
+  _globals['_ATTACHMENTVERDICT']._serialized_end=960
+  _globals['_HOPFACT']._serialized_start=963
+  _globals['_HOPFACT']._serialized_end=1094
+  _globals['_RECEIPT']._serialized_start=1097
+  _globals['_RECEIPT']._serialized_end=1534
+  _globals['_RECEIPTBATCH']._serialized_start=1536
+  _globals['_RECEIPTBATCH']._serialized_end=1597
+  _globals['_ENVELOPEPAYLOAD']._serialized_start=1600
+  _globals['_ENVELOPEPAYLOAD']._serialized_end=2022
 # @@protoc_insertion_point(module_scope)

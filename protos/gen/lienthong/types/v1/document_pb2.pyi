@@ -183,6 +183,7 @@ class Attachment(_message.Message):
     MEDIA_TYPE_FIELD_NUMBER: _builtins.int
     SIZE_BYTES_FIELD_NUMBER: _builtins.int
     SHA256_FIELD_NUMBER: _builtins.int
+    DETACHED_SIGNATURES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """File name shown to people, at most 500 characters (QCVN 102:2016)."""
     role: Global___AttachmentRole.ValueType
@@ -193,6 +194,12 @@ class Attachment(_message.Message):
     """Length in bytes."""
     sha256: _builtins.bytes
     """SHA-256 of the bytes (32 bytes)."""
+    @_builtins.property
+    def detached_signatures(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """Signatures that lie beside the file, because it is larger than its format can be parsed at: DER of CMS SignedData (RFC 5652) over `sha256`,
+        at most 4 of at most 32 KiB. Empty for every other file.
+        """
+
     def __init__(
         self,
         *,
@@ -201,10 +208,11 @@ class Attachment(_message.Message):
         media_type: _builtins.str = ...,
         size_bytes: _builtins.int = ...,
         sha256: _builtins.bytes = ...,
+        detached_signatures: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["media_type", b"media_type", "name", b"name", "role", b"role", "sha256", b"sha256", "size_bytes", b"size_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detached_signatures", b"detached_signatures", "media_type", b"media_type", "name", b"name", "role", b"role", "sha256", b"sha256", "size_bytes", b"size_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
