@@ -30,7 +30,9 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 PREFIX: Final = "LIENTHONG_"
 FILE_VARIABLE: Final = "LIENTHONG_SETTINGS"
 # Read by other parts of the system than settings classes.
-_OTHER_VARIABLES: Final = frozenset({"LIENTHONG_POSTGRES_URL", FILE_VARIABLE})
+_OTHER_VARIABLES: Final = frozenset(
+    {"LIENTHONG_POSTGRES_URL", "LIENTHONG_PROFILE", "LIENTHONG_PROFILES", "LIENTHONG_LANGUAGE", FILE_VARIABLE}
+)
 
 NodeCode = Annotated[str, Field(pattern=r"^[A-Z0-9]+(\.[A-Z0-9]+)*$", max_length=40)]
 TrustDomain = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")]

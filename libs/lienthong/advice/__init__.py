@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lienthong.advice import common, registry, reporting, routing, signing, storage
+from lienthong.advice import common, operating, registry, reporting, routing, signing, storage
 from lienthong.advice.entry import Advice
 
 __all__ = ["ADVICE", "Advice", "merge"]
@@ -20,5 +20,11 @@ def merge(*parts: dict[str, Advice]) -> dict[str, Advice]:
 
 
 ADVICE: dict[str, Advice] = merge(
-    common.ADVICE, registry.ADVICE, signing.ADVICE, storage.ADVICE, routing.ADVICE, reporting.ADVICE
+    common.ADVICE,
+    operating.ADVICE,
+    registry.ADVICE,
+    signing.ADVICE,
+    storage.ADVICE,
+    routing.ADVICE,
+    reporting.ADVICE,
 )
