@@ -10,7 +10,7 @@ ADVICE: dict[str, Advice] = {
         "The file of profiles (profiles.yaml) is wrong. Correct the places that are named.",
     ),
     "PROFILE_UNKNOWN": Advice(
-        "Không có hồ sơ kết nối này. Hãy chọn một trong các tên đã nêu, hoặc đặt LIENTHONG_PROFILES tới đúng tệp.",
-        "There is no such profile. Choose one of the names given, or point LIENTHONG_PROFILES to the right file.",
+        "Không có hồ sơ kết nối này. Hãy chọn tên đã nêu, hoặc sửa LIENTHONG_PROFILES.",
+        "There is no such profile. Choose one of the names given, or correct LIENTHONG_PROFILES.",
     ),
 }

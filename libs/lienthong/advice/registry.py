@@ -145,7 +145,7 @@ _REGISTERS: dict[str, Advice] = {
         "This node takes no new nodes. Set registry.enrolment in its settings and start it again.",
     ),
     "ISSUER_MISSING": Advice(
-        "Nút này không được cấp chứng thư. Hãy xin chứng thư từ cơ quan chứng thực rồi tham gia không kèm yêu cầu cấp.",
+        "Nút này không được cấp chứng thư. Hãy xin từ cơ quan chứng thực rồi tham gia không kèm yêu cầu.",
         "This node may issue no certificates. Get yours from the authority, and enrol without requests.",
     ),
     "CERTIFICATE_REQUEST_INVALID": Advice(

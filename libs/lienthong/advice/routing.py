@@ -200,7 +200,7 @@ _TRANSPORT: dict[str, Advice] = {
     ),
     "DETACHED_SIGNATURE_MISSING": Advice(
         "Tệp quá lớn để ký bên trong, cần chữ ký rời (tệp .p7s). Hãy ký tệp bằng lệnh sign rồi gửi lại.",
-        "The file is too large to be signed inside and needs a detached signature (.p7s). Sign it, then submit again.",
+        "The file is too large to be signed inside and needs a detached signature (.p7s). Sign it and retry.",
     ),
     "DETACHED_SIGNATURE_INVALID": Advice(
         "Chữ ký rời không khớp với tệp hoặc không hợp lệ. Hãy ký lại đúng tệp này.",
@@ -211,7 +211,7 @@ _TRANSPORT: dict[str, Advice] = {
         "This file can be signed inside, so no detached signature is taken. Sign the file itself.",
     ),
     "LINK_DOWN": Advice(
-        "Kết nối tới nút kế tiếp đang đứt. Hãy xem danh sách đích (ListDestinations) của nút cuối cùng đã tới.",
+        "Kết nối tới nút kế tiếp đang đứt. Hãy xem danh sách đích của nút cuối cùng đã tới.",
         "The link to the next node is down. Look at the destinations of the last node that was reached.",
     ),
     "PING_UNANSWERED": Advice(
