@@ -45,7 +45,7 @@ async def build(settings: NodeProcess, *, checkpoint: Checkpoint = no_checkpoint
     build_reporting = partial(reporting.build, settings.reporting, node=settings)
     build_routing = partial(routing.build, settings.routing, node=settings, checkpoint=checkpoint)
     services: list[tuple[str, DatabaseSettings, _Build]] = [
-        ("registry", settings.registry.database, partial(registry.build, settings.registry)),
+        ("registry", settings.registry.database, partial(registry.build, settings.registry, node=settings)),
         ("signing", settings.signing.database, partial(signing.build, settings.signing, node=settings)),
         ("storage", settings.storage.database, partial(storage.build, settings.storage, node=settings)),
         ("routing", settings.routing.database, build_routing),

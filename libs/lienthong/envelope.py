@@ -21,6 +21,8 @@ from lienthong.pki.usage import ENVELOPE_USAGES
 from lienthong.types.v1 import envelope_pb2
 
 ENVELOPE_DOMAIN: Final = b"lienthong envelope v1\0"
+# A directory that a parent hands to a node that joins: signed with the TLS key of its registry.
+SNAPSHOT_DOMAIN: Final = b"lienthong directory v1\0"
 MAX_SIGNATURES: Final = 8
 
 # Below this many in a batch, handing work to threads costs more than the signatures (30 to 90 us each).

@@ -94,7 +94,7 @@ class OrganizationDirectory:
     ) -> Imported:
         """Import, as the node itself does at its start: repeating it changes nothing."""
         async with self._database.transaction() as tx:
-            return await _import(tx, nodes, organizations)
+            return await import_rows(tx, nodes, organizations)
 
     async def import_once(
         self,
@@ -108,7 +108,7 @@ class OrganizationDirectory:
             answer = await recall(tx, caller, request_id, request_hash)
             if answer is not None:
                 return _loaded(answer)
-            imported = await _import(tx, nodes, organizations)
+            imported = await import_rows(tx, nodes, organizations)
             await record(tx, caller, request_id, _dumped(imported))
             return imported
 
@@ -118,9 +118,10 @@ def unknown_organization(code: str, field: str) -> NotFound:
     return NotFound("ORGANIZATION_UNKNOWN", f"no organization {code}", field=field, code=code[:64])
 
 
-async def _import(
+async def import_rows(
     tx: Transaction, nodes: Sequence[NodeRow], organizations: Sequence[OrganizationRow]
 ) -> Imported:
+    """Import within a transaction of the caller's; all or nothing."""
     # Imports run one after the other: each judges its rows against the whole directory.
     change_time = await store.lock_directory(tx)
     known = await store.whole_directory(tx)

@@ -9,13 +9,19 @@ from lienthong.errors import InvalidArgument, PermissionDenied
 from lienthong.ids import parse_id
 from lienthong.paging import page_size
 from lienthong.registry.v1 import directory_pb2 as dpb
-from lienthong.registry.v1 import directory_pb2_grpc, register_pb2_grpc
+from lienthong.registry.v1 import (
+    directory_pb2_grpc,
+    enrolment_pb2,
+    enrolment_pb2_grpc,
+    register_pb2_grpc,
+)
 from lienthong.registry.v1 import register_pb2 as rpb
 from lienthong.rpc.identity import CallerKind, current_caller
 
 from services.registry import directory_convert, paging, register_convert
 from services.registry.directory import OrganizationDirectory
 from services.registry.domain import Register
+from services.registry.enrolment import Enrolment
 from services.registry.export import Chunks, HtmlPage, Page, TextPage, cells_of
 from services.registry.registers import Registers
 
@@ -66,6 +72,23 @@ class DirectoryServicer(directory_pb2_grpc.DirectoryServiceServicer):
         identity = (str(current_caller()), request_id, directory_convert.content_of(request))
         imported = await self._directory.import_once(identity, nodes, organizations)
         return directory_convert.imported_to_proto(imported)
+
+
+class EnrolmentServicer(enrolment_pb2_grpc.EnrolmentServiceServicer):
+    """Nodes that join under this one."""
+
+    def __init__(self, enrolment: Enrolment) -> None:
+        self._enrolment = enrolment
+
+    async def InviteNode(
+        self, request: enrolment_pb2.InviteNodeRequest, context: Any
+    ) -> enrolment_pb2.InviteNodeResponse:
+        return await self._enrolment.invite(request, str(current_caller()))
+
+    async def EnrolNode(
+        self, request: enrolment_pb2.EnrolNodeRequest, context: Any
+    ) -> enrolment_pb2.EnrolNodeResponse:
+        return await self._enrolment.enrol(request)
 
 
 class RegisterServicer(register_pb2_grpc.RegisterServiceServicer):

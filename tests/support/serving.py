@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import random
+import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -99,3 +101,15 @@ async def serving(
     finally:
         stop.set()
         await process
+
+
+def free_port() -> int:
+    """A port of the loopback that nobody listens on, below those that the kernel gives to clients."""
+    while True:
+        port = random.SystemRandom().randrange(18_000, 32_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port

@@ -124,6 +124,14 @@ _REGISTERS: dict[str, Advice] = {
         "Nút này đã tham gia mạng. Hãy dùng mã nút khác, hoặc khởi động nút đã có.",
         "This node has joined already. Choose another code, or start the node that exists.",
     ),
+    "TOKEN_INVALID": Advice(
+        "Tệp này không phải mã mời hợp lệ. Hãy chép lại nguyên vẹn tệp do quản trị nút cấp trên trao.",
+        "This file is no token. Copy the file again, whole, as the parent's operator gave it.",
+    ),
+    "SNAPSHOT_INVALID": Advice(
+        "Danh mục nhận được không do nút cấp trên ký. Hãy dừng lại và báo quản trị nút cấp trên.",
+        "The directory is not signed by the parent. Stop, and tell the parent's operator.",
+    ),
     "TOKEN_SHOWN": Advice(
         "Mã mời chỉ hiện một lần. Hãy mời lại bằng yêu cầu mới; mã cũ sẽ mất hiệu lực.",
         "A token is shown once. Invite again by a new request; the old token ends.",

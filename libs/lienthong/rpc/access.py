@@ -87,6 +87,8 @@ def role_of(caller: Caller, node: str) -> access_pb2.Role.ValueType:
         return _ORGANIZATION_ROLES.get(caller.role, access_pb2.ROLE_UNSPECIFIED)
     if caller.kind is CallerKind.OPERATOR:
         return access_pb2.ROLE_OPERATOR
+    if caller.kind is CallerKind.NEWCOMER:
+        return access_pb2.ROLE_NEWCOMER
     return access_pb2.ROLE_AUDITOR
 
 

@@ -28,6 +28,7 @@ class CallerKind(StrEnum):
     ORGANIZATION = "organization"
     OPERATOR = "operator"
     AUDITOR = "auditor"
+    NEWCOMER = "newcomer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +133,14 @@ class Identities:
                 trust_domain=caller.trust_domain,
             )
         return replace(caller, fingerprint=fingerprint)
+
+
+class Newcomers(Identities):
+    """For the one listener that asks for no certificate: whoever calls there is nobody yet."""
+
+    def caller(self, auth_context: Mapping[str, Iterable[bytes]]) -> Caller:  # noqa: ARG002
+        """A caller that may do nothing but show a token."""
+        return Caller(self._trust_domain, CallerKind.NEWCOMER)
 
 
 @lru_cache(maxsize=4096)

@@ -26,9 +26,10 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from lienthong.registry.v1 import directory_pb2 as lienthong_dot_registry_dot_v1_dot_directory__pb2
 from lienthong.types.v1 import access_pb2 as lienthong_dot_types_dot_v1_dot_access__pb2
+from lienthong.types.v1 import envelope_pb2 as lienthong_dot_types_dot_v1_dot_envelope__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%lienthong/registry/v1/enrolment.proto\x12\x15lienthong.registry.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a%lienthong/registry/v1/directory.proto\x1a\x1flienthong/types/v1/access.proto\"\xba\x01\n\x11InviteNodeRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12)\n\x04node\x18\x02 \x01(\x0b\x32\x1b.lienthong.registry.v1.Node\x12\x39\n\x0corganization\x18\x03 \x01(\x0b\x32#.lienthong.registry.v1.Organization\x12+\n\x08lifetime\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x7f\n\x12InviteNodeResponse\x12\x0e\n\x06secret\x18\x01 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11\x65nrolment_address\x18\x03 \x01(\t\x12\r\n\x05roots\x18\x04 \x01(\x0c\"T\n\x10\x45nrolNodeRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0e\n\x06secret\x18\x02 \x01(\t\x12\x1c\n\x14\x63\x65rtificate_requests\x18\x03 \x03(\x0c\"\xfd\x02\n\x11\x45nrolNodeResponse\x12)\n\x04node\x18\x01 \x01(\x0b\x32\x1b.lienthong.registry.v1.Node\x12\x14\n\x0ctrust_domain\x18\x02 \x01(\t\x12+\n\x06parent\x18\x03 \x01(\x0b\x32\x1b.lienthong.registry.v1.Node\x12W\n\x10parent_addresses\x18\x04 \x03(\x0b\x32=.lienthong.registry.v1.EnrolNodeResponse.ParentAddressesEntry\x12\r\n\x05roots\x18\x05 \x01(\x0c\x12\x16\n\x0e\x64ocument_chain\x18\x06 \x01(\x0c\x12\x14\n\x0c\x63\x65rtificates\x18\x07 \x03(\x0c\x12\x10\n\x08snapshot\x18\x08 \x01(\x0c\x12\x1a\n\x12snapshot_signature\x18\t \x01(\x0c\x1a\x36\n\x14ParentAddressesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xa5\x01\n\x11\x44irectorySnapshot\x12(\n\x04time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x05nodes\x18\x02 \x03(\x0b\x32\x1b.lienthong.registry.v1.Node\x12:\n\rorganizations\x18\x03 \x03(\x0b\x32#.lienthong.registry.v1.Organization2\xe7\x01\n\x10\x45nrolmentService\x12j\n\nInviteNode\x12(.lienthong.registry.v1.InviteNodeRequest\x1a).lienthong.registry.v1.InviteNodeResponse\"\x07\xa2\xbb\x18\x03\n\x01\x06\x12g\n\tEnrolNode\x12\'.lienthong.registry.v1.EnrolNodeRequest\x1a(.lienthong.registry.v1.EnrolNodeResponse\"\x07\xa2\xbb\x18\x03\n\x01\x08\x42\x34\n\x18vn.lienthong.registry.v1P\x01\xaa\x02\x15LienThong.Registry.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%lienthong/registry/v1/enrolment.proto\x12\x15lienthong.registry.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a%lienthong/registry/v1/directory.proto\x1a\x1flienthong/types/v1/access.proto\x1a!lienthong/types/v1/envelope.proto\"\xba\x01\n\x11InviteNodeRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12)\n\x04node\x18\x02 \x01(\x0b\x32\x1b.lienthong.registry.v1.Node\x12\x39\n\x0corganization\x18\x03 \x01(\x0b\x32#.lienthong.registry.v1.Organization\x12+\n\x08lifetime\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x7f\n\x12InviteNodeResponse\x12\x0e\n\x06secret\x18\x01 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11\x65nrolment_address\x18\x03 \x01(\t\x12\r\n\x05roots\x18\x04 \x01(\x0c\"T\n\x10\x45nrolNodeRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0e\n\x06secret\x18\x02 \x01(\t\x12\x1c\n\x14\x63\x65rtificate_requests\x18\x03 \x03(\x0c\"\x85\x03\n\x11\x45nrolNodeResponse\x12)\n\x04node\x18\x01 \x01(\x0b\x32\x1b.lienthong.registry.v1.Node\x12\x14\n\x0ctrust_domain\x18\x02 \x01(\t\x12+\n\x06parent\x18\x03 \x01(\x0b\x32\x1b.lienthong.registry.v1.Node\x12W\n\x10parent_addresses\x18\x04 \x03(\x0b\x32=.lienthong.registry.v1.EnrolNodeResponse.ParentAddressesEntry\x12\r\n\x05roots\x18\x05 \x01(\x0c\x12\x16\n\x0e\x64ocument_chain\x18\x06 \x01(\x0c\x12\x14\n\x0c\x63\x65rtificates\x18\x07 \x03(\x0c\x12\x34\n\x08snapshot\x18\x08 \x01(\x0b\x32\".lienthong.types.v1.SignedEnvelope\x1a\x36\n\x14ParentAddressesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xa5\x01\n\x11\x44irectorySnapshot\x12(\n\x04time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x05nodes\x18\x02 \x03(\x0b\x32\x1b.lienthong.registry.v1.Node\x12:\n\rorganizations\x18\x03 \x03(\x0b\x32#.lienthong.registry.v1.Organization2\xe7\x01\n\x10\x45nrolmentService\x12j\n\nInviteNode\x12(.lienthong.registry.v1.InviteNodeRequest\x1a).lienthong.registry.v1.InviteNodeResponse\"\x07\xa2\xbb\x18\x03\n\x01\x06\x12g\n\tEnrolNode\x12\'.lienthong.registry.v1.EnrolNodeRequest\x1a(.lienthong.registry.v1.EnrolNodeResponse\"\x07\xa2\xbb\x18\x03\n\x01\x08\x42\x34\n\x18vn.lienthong.registry.v1P\x01\xaa\x02\x15LienThong.Registry.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,18 +43,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ENROLMENTSERVICE'].methods_by_name['InviteNode']._serialized_options = b'\242\273\030\003\n\001\006'
   _globals['_ENROLMENTSERVICE'].methods_by_name['EnrolNode']._loaded_options = None
   _globals['_ENROLMENTSERVICE'].methods_by_name['EnrolNode']._serialized_options = b'\242\273\030\003\n\001\010'
-  _globals['_INVITENODEREQUEST']._serialized_start=202
-  _globals['_INVITENODEREQUEST']._serialized_end=388
-  _globals['_INVITENODERESPONSE']._serialized_start=390
-  _globals['_INVITENODERESPONSE']._serialized_end=517
-  _globals['_ENROLNODEREQUEST']._serialized_start=519
-  _globals['_ENROLNODEREQUEST']._serialized_end=603
-  _globals['_ENROLNODERESPONSE']._serialized_start=606
-  _globals['_ENROLNODERESPONSE']._serialized_end=987
-  _globals['_ENROLNODERESPONSE_PARENTADDRESSESENTRY']._serialized_start=933
-  _globals['_ENROLNODERESPONSE_PARENTADDRESSESENTRY']._serialized_end=987
-  _globals['_DIRECTORYSNAPSHOT']._serialized_start=990
-  _globals['_DIRECTORYSNAPSHOT']._serialized_end=1155
-  _globals['_ENROLMENTSERVICE']._serialized_start=1158
-  _globals['_ENROLMENTSERVICE']._serialized_end=1389
+  _globals['_INVITENODEREQUEST']._serialized_start=237
+  _globals['_INVITENODEREQUEST']._serialized_end=423
+  _globals['_INVITENODERESPONSE']._serialized_start=425
+  _globals['_INVITENODERESPONSE']._serialized_end=552
+  _globals['_ENROLNODEREQUEST']._serialized_start=554
+  _globals['_ENROLNODEREQUEST']._serialized_end=638
+  _globals['_ENROLNODERESPONSE']._serialized_start=641
+  _globals['_ENROLNODERESPONSE']._serialized_end=1030
+  _globals['_ENROLNODERESPONSE_PARENTADDRESSESENTRY']._serialized_start=976
+  _globals['_ENROLNODERESPONSE_PARENTADDRESSESENTRY']._serialized_end=1030
+  _globals['_DIRECTORYSNAPSHOT']._serialized_start=1033
+  _globals['_DIRECTORYSNAPSHOT']._serialized_end=1198
+  _globals['_ENROLMENTSERVICE']._serialized_start=1201
+  _globals['_ENROLMENTSERVICE']._serialized_end=1432
 # @@protoc_insertion_point(module_scope)

@@ -10,6 +10,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from lienthong.registry.v1 import directory_pb2 as _directory_pb2
+from lienthong.types.v1 import envelope_pb2 as _envelope_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -112,8 +113,9 @@ class EnrolNodeRequest(_message.Message):
     """The secret of the token."""
     @_builtins.property
     def certificate_requests(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
-        """PKCS#10 certificate requests (DER) for the keys that the newcomer made; what they are for follows from their place:
-        [0] TLS, [1] envelopes. Empty where its certificates come from elsewhere.
+        """PKCS#10 certificate requests (DER) for keys that the newcomer made, at most 8. Each names as URI in its subject alternative names the identity
+        that it asks for: `/node/<code>/<service>` for TLS, `/node/<code>` for the node's envelopes, `/org/<code>` for its organization's. Nothing else is
+        granted: seals and people's certificates come from the authority. Empty where all certificates come from elsewhere.
         """
 
     def __init__(
@@ -165,17 +167,12 @@ class EnrolNodeResponse(_message.Message):
     DOCUMENT_CHAIN_FIELD_NUMBER: _builtins.int
     CERTIFICATES_FIELD_NUMBER: _builtins.int
     SNAPSHOT_FIELD_NUMBER: _builtins.int
-    SNAPSHOT_SIGNATURE_FIELD_NUMBER: _builtins.int
     trust_domain: _builtins.str
     """Trust domain of all identities."""
     roots: _builtins.bytes
     """Trust roots (PEM)."""
     document_chain: _builtins.bytes
     """Issuing authorities of documents and envelopes (PEM)."""
-    snapshot: _builtins.bytes
-    """The directory as it stands: a serialised DirectorySnapshot ..."""
-    snapshot_signature: _builtins.bytes
-    """... and the parent's signature over those bytes, by its TLS key (ECDSA or RSA with SHA-256)."""
     @_builtins.property
     def node(self) -> _directory_pb2.Node:
         """The node as invited."""
@@ -192,6 +189,12 @@ class EnrolNodeResponse(_message.Message):
     def certificates(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """Certificates (PEM, leaf first), one for each request."""
 
+    @_builtins.property
+    def snapshot(self) -> _envelope_pb2.SignedEnvelope:
+        """The directory as it stands, a serialised DirectorySnapshot signed with the parent registry's TLS key; the signatures are over
+        b"lienthong directory v1\\0" + the bytes.
+        """
+
     def __init__(
         self,
         *,
@@ -202,12 +205,11 @@ class EnrolNodeResponse(_message.Message):
         roots: _builtins.bytes = ...,
         document_chain: _builtins.bytes = ...,
         certificates: _abc.Iterable[_builtins.bytes] | None = ...,
-        snapshot: _builtins.bytes = ...,
-        snapshot_signature: _builtins.bytes = ...,
+        snapshot: _envelope_pb2.SignedEnvelope | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["node", b"node", "parent", b"parent"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["node", b"node", "parent", b"parent", "snapshot", b"snapshot"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificates", b"certificates", "document_chain", b"document_chain", "node", b"node", "parent", b"parent", "parent_addresses", b"parent_addresses", "roots", b"roots", "snapshot", b"snapshot", "snapshot_signature", b"snapshot_signature", "trust_domain", b"trust_domain"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificates", b"certificates", "document_chain", b"document_chain", "node", b"node", "parent", b"parent", "parent_addresses", b"parent_addresses", "roots", b"roots", "snapshot", b"snapshot", "trust_domain", b"trust_domain"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
