@@ -10,7 +10,9 @@ from functools import partial
 from typing import Protocol
 
 from lienthong.app import App, run
+from lienthong.clock import SystemClock
 from lienthong.db import Database
+from lienthong.preflight import open_database
 from lienthong.settings import DatabaseSettings, NodeSettings, load
 
 from services.registry import app as registry
@@ -51,11 +53,12 @@ async def build(settings: NodeProcess, *, checkpoint: Checkpoint = no_checkpoint
         ("routing", settings.routing.database, build_routing),
         ("reporting", settings.reporting.database, build_reporting),
     ]
+    clock = SystemClock()
     databases: list[App] = []
     apps: list[App] = []
     for name, database_settings, build_service in services:
-        database = await Database.open(
-            database_settings, application_name=f"lienthong-{settings.node}-{name}"
+        database = await open_database(
+            database_settings, clock, application_name=f"lienthong-{settings.node}-{name}"
         )
         databases.append(App(name=f"{name}-database", close=[database.close]))
         apps.append(await build_service(database=database))

@@ -15,10 +15,12 @@ from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 from lienthong import telemetry
+from lienthong.advice import explain
 from lienthong.cancellation import end_if_cancelled
 from lienthong.clock import Clock, SystemClock
 from lienthong.errors import DomainError
-from lienthong.rpc.health import Check, Health
+from lienthong.preflight import check_process
+from lienthong.rpc.health import Check, Health, answering_probes
 from lienthong.rpc.server import Server, Servicer, build_server
 from lienthong.settings import NodeSettings
 
@@ -47,14 +49,18 @@ class App:
 
 
 def run(build: Callable[[S], Awaitable[Sequence[App]]], settings: S) -> None:
-    """Build the apps and serve them until SIGTERM or SIGINT; a DomainError at start ends in one line."""
+    """Build the apps and serve them until SIGTERM or SIGINT; a refusal at start is told with what to do."""
+    try:
+        check_process(settings, SystemClock().now())
+    except DomainError as error:
+        sys.exit(f"lienthong: {explain(error)}")
     recording = telemetry.setup(settings.telemetry, service=settings.service, node=settings.node)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_main(build, settings))
     except DomainError as error:
         _log.critical("start failed", extra={"reason": error.reason, "problem": error.message})
-        sys.exit(f"lienthong: {error}")
+        sys.exit(f"lienthong: {explain(error)}")
     finally:
         recording.shutdown()
 
@@ -91,33 +97,47 @@ async def serve(
     The server starts before the loops do, because apps in one process call each other through it.
     """
     clock = clock or SystemClock()
+    checks = {f"{app.name}.{name}": check for app in apps for name, check in app.checks.items()}
+    health = Health(checks, clock=clock)
     try:
-        server = await _started(apps, settings, clock)
-        loops = asyncio.create_task(_background(apps, server, clock), name="background")
-        try:
-            if on_started is not None:
-                on_started(server)
-            _log.info("serving", extra={"address": server.address, "apps": [app.name for app in apps]})
-            await stop.wait()
-        finally:
-            # Calls in flight may wait for work of the loops, so the loops end after the calls.
-            await server.stop(settings.grace)
-            loops.cancel()
-            await asyncio.gather(loops, return_exceptions=True)
+        # Outermost: while calls in flight end, probes still learn that no new ones are wanted.
+        async with answering_probes(health, settings.health_listen):
+            await _serve(apps, settings, stop, health, on_started, clock)
     finally:
         await _close(apps)
         _log.info("stopped")
 
 
-async def _started(apps: Sequence[App], settings: NodeSettings, clock: Clock) -> Server:
-    checks = {f"{app.name}.{name}": check for app in apps for name, check in app.checks.items()}
+async def _serve(
+    apps: Sequence[App],
+    settings: NodeSettings,
+    stop: asyncio.Event,
+    health: Health,
+    on_started: Callable[[Server], object] | None,
+    clock: Clock,
+) -> None:
+    server = await _started(apps, settings, health)
+    loops = asyncio.create_task(_background(apps, server, clock), name="background")
+    try:
+        if on_started is not None:
+            on_started(server)
+        _log.info("serving", extra={"address": server.address, "apps": [app.name for app in apps]})
+        await stop.wait()
+    finally:
+        # Calls in flight may wait for work of the loops, so the loops end after the calls.
+        await server.stop(settings.grace)
+        loops.cancel()
+        await asyncio.gather(loops, return_exceptions=True)
+
+
+async def _started(apps: Sequence[App], settings: NodeSettings, health: Health) -> Server:
     server = await build_server(
         settings.tls,
         settings.listen,
         [servicer for app in apps for servicer in app.servicers],
         node=settings.node,
         trust_domain=settings.trust_domain,
-        health=Health(checks, clock=clock),
+        health=health,
     )
     await server.start()
     return server

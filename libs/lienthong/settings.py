@@ -84,6 +84,8 @@ class NodeSettings(BaseSettings):
     service: str = Field(default="node", pattern="^(node|registry|signing|routing|storage|reporting)$")
     tls: TlsSettings
     listen: str = "127.0.0.1:0"
+    # Where probes that know no TLS (Kubernetes' own) ask for health, and for nothing else; None: nowhere.
+    health_listen: str | None = Field(default=None, pattern=r"^[^\s/]+:\d{1,5}$")
     # Where the node's own services answer, by name. In one process all names may mean one address.
     addresses: dict[str, str] = Field(default_factory=dict)
     telemetry: TelemetrySettings = TelemetrySettings()

@@ -10,6 +10,7 @@ from lienthong.db import Database
 from lienthong.migrations import require_head
 from lienthong.pki.keys import load_signing_key
 from lienthong.pki.requests import Issuers
+from lienthong.preflight import open_database
 from lienthong.registry.v1 import directory_pb2_grpc, enrolment_pb2, enrolment_pb2_grpc, register_pb2_grpc
 from lienthong.rpc.newcomers import NewcomerListener, listen_for_newcomers
 from lienthong.rpc.server import Servicer
@@ -90,6 +91,6 @@ def _listeners(
 
 async def build_process(settings: RegistryProcess) -> Sequence[App]:
     """The registry alone in a process."""
-    database = await Database.open(settings.registry.database, application_name="registry")
+    database = await open_database(settings.registry.database, SystemClock(), application_name="registry")
     app = await build(settings.registry, node=settings, database=database)
     return [App(name="registry-database", close=[database.close]), app]

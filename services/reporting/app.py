@@ -9,6 +9,7 @@ from lienthong.app import App
 from lienthong.clock import Clock, SystemClock
 from lienthong.db import Database
 from lienthong.migrations import require_head
+from lienthong.preflight import open_database
 from lienthong.reporting.v1 import reporting_pb2_grpc
 from lienthong.routing.v1.queue_pb2_grpc import EventServiceStub
 from lienthong.rpc.client import Channels
@@ -53,14 +54,16 @@ async def build(
 
 async def build_process(settings: ReportingProcess) -> Sequence[App]:
     """Reporting alone in a process."""
-    database = await Database.open(settings.reporting.database, application_name="reporting")
+    database = await open_database(settings.reporting.database, SystemClock(), application_name="reporting")
     app = await build(settings.reporting, node=settings, database=database)
     return [App(name="reporting-database", close=[database.close]), app]
 
 
 async def rebuild(settings: ReportingProcess) -> None:
     """Forget what was derived; the running service, or the next one, reads everything again."""
-    database = await Database.open(settings.reporting.database, application_name="reporting-rebuild")
+    database = await open_database(
+        settings.reporting.database, SystemClock(), application_name="reporting-rebuild"
+    )
     try:
         async with database.transaction() as tx:
             await store.reset(tx)

@@ -17,6 +17,7 @@ from lienthong.migrations import require_head
 from lienthong.pki.keys import SigningKey, load_signing_key
 from lienthong.pki.revocation import RevocationFiles
 from lienthong.pki.trust import TrustStore
+from lienthong.preflight import open_database
 from lienthong.queue import BatchWorker, Claim, NotifyBridge, Wakeups, Worker, WorkerPolicy
 from lienthong.registry.v1.directory_pb2_grpc import DirectoryServiceStub
 from lienthong.registry.v1.register_pb2_grpc import RegisterServiceStub
@@ -30,25 +31,31 @@ from lienthong.storage.v1.storage_pb2_grpc import BlobServiceStub, ReplicationSe
 
 from services.routing.arrival import Arrival
 from services.routing.attachments import Attachments
+from services.routing.bulk import BulkDesk
 from services.routing.custody import Custody
 from services.routing.directory import Directory
 from services.routing.dispatch import Dispatch
+from services.routing.external import ExternalWorkflow
 from services.routing.handling import HANDLING, HandlingDesk
 from services.routing.intake import Intake
+from services.routing.issuing import EXTERNAL, ISSUE, SUBMISSION, VOID, Issuing
 from services.routing.judgement import Judgement
 from services.routing.link import LinkDesk
 from services.routing.link_service import Dialer, LinkServicer
+from services.routing.ping import Pings
 from services.routing.receipts import ReceiptBook, ReceiptMaker
 from services.routing.seals import Seals
 from services.routing.service import EventServicer, InboxServicer, QueueServicer, SubmissionServicer
 from services.routing.settings import LinkSettings, RoutingProcess, RoutingSettings
 from services.routing.station import Checkpoint, Station, no_checkpoint
-from services.routing.submission import ISSUE, SUBMISSION, VOID, SubmissionWorkflow
+from services.routing.submission import SubmissionWorkflow
 from services.routing.transfer_store import ARRIVAL, REJECTION, RELEASE
 
 PACKAGE: Final = "services.routing"
 # Work for other services of the node: they are down for seconds, not for hours.
 _NEAR: Final = Backoff(initial=0.5, cap=30.0)
+# Documents issued elsewhere that share one call of the register and one commit.
+_EXTERNAL_BATCH: Final = 64
 
 
 async def build(
@@ -94,6 +101,7 @@ class _Parts:
     attachments: Attachments
     intake: Intake
     workflow: SubmissionWorkflow
+    external: ExternalWorkflow
     arrival: Arrival
     handling: HandlingDesk
     desk: LinkDesk
@@ -108,22 +116,34 @@ def _parts(
     registers = channels.stub(RegisterServiceStub, "registry")
     replication = channels.stub(ReplicationServiceStub, "storage")
     attachments = Attachments(
-        channels.stub(BlobServiceStub, "storage"), signing, channels.stub(ValidationServiceStub, "signing")
+        channels.stub(BlobServiceStub, "storage"),
+        signing,
+        channels.stub(ValidationServiceStub, "signing"),
+        station.clock,
     )
     seals = Seals(signing, trust, station.clock)
     dispatch = Dispatch(station)
     maker = ReceiptMaker(station, seals, dispatch)
     custody = Custody(station, seals, attachments, replication, dispatch, grant_key)
     judgement = Judgement(station, attachments, settings.max_attachment_bytes)
+    issuing = Issuing(station, attachments, seals, dispatch)
+    workflow = SubmissionWorkflow(station, registers, attachments, issuing)
     return _Parts(
         grant_key=grant_key,
         attachments=attachments,
         intake=Intake(station, judgement, attachments),
-        workflow=SubmissionWorkflow(station, registers, attachments, seals, dispatch),
+        workflow=workflow,
+        external=ExternalWorkflow(station, registers, issuing, workflow, _NEAR),
         arrival=Arrival(station, attachments, dispatch, maker, ReceiptBook(station)),
         handling=HandlingDesk(station, registers, dispatch, maker),
         desk=LinkDesk(
-            station, str(station.new_id()), custody, replication, set(), lease_seconds=settings.lease_seconds
+            station,
+            str(station.new_id()),
+            custody,
+            replication,
+            set(),
+            Pings.of(station),
+            lease_seconds=settings.lease_seconds,
         ),
     )
 
@@ -152,8 +172,10 @@ def _workers(settings: RoutingSettings, station: Station, parts: _Parts) -> list
         (HANDLING, parts.handling.work, policy(8, completes=True)),
     ]
     arrivals = policy(settings.arrivals, completes=True, batch=settings.arrival_batch)
+    externals = policy(settings.submissions, completes=True, batch=_EXTERNAL_BATCH)
     return [
         *(Worker(station.db, name, work, how, wakeups=station.wakeups) for name, work, how in singles),
+        BatchWorker(station.db, EXTERNAL, parts.external.work, externals, wakeups=station.wakeups),
         BatchWorker(station.db, ARRIVAL, parts.arrival.work, arrivals, wakeups=station.wakeups),
     ]
 
@@ -164,20 +186,21 @@ def _dialer(node: NodeSettings, desk: LinkDesk, link: LinkSettings) -> Dialer:
 
 def _servicers(settings: RoutingSettings, station: Station, parts: _Parts) -> list[Servicer]:
     db, wakeups = station.db, station.wakeups
-    submissions = SubmissionServicer(db, parts.intake, wakeups)
+    submissions = SubmissionServicer(db, parts.intake, BulkDesk(parts.intake, station.new_id), wakeups)
     inbox = InboxServicer(db, parts.handling, wakeups, parts.grant_key, station.clock)
     links = LinkServicer(parts.desk, station.directory, frozenset(settings.peers))
+    queues = QueueServicer(db, parts.desk.connected, parts.desk.pings)
     return [
         (submission_pb2_grpc.add_SubmissionServiceServicer_to_server, submissions),
         (inbox_pb2_grpc.add_InboxServiceServicer_to_server, inbox),
         (link_pb2_grpc.add_LinkServiceServicer_to_server, links),
-        (queue_pb2_grpc.add_QueueServiceServicer_to_server, QueueServicer(db, parts.desk.connected)),
+        (queue_pb2_grpc.add_QueueServiceServicer_to_server, queues),
         (queue_pb2_grpc.add_EventServiceServicer_to_server, EventServicer(db, wakeups)),
     ]
 
 
 async def build_process(settings: RoutingProcess) -> Sequence[App]:
     """Routing alone in a process."""
-    database = await Database.open(settings.routing.database, application_name="routing")
+    database = await open_database(settings.routing.database, SystemClock(), application_name="routing")
     app = await build(settings.routing, node=settings, database=database)
     return [App(name="routing-database", close=[database.close]), app]

@@ -19,6 +19,7 @@ from lienthong.pki.identity import parse_identity
 from lienthong.pki.keys import load_signing_key
 from lienthong.pki.revocation import RevocationFiles
 from lienthong.pki.trust import TrustStore
+from lienthong.preflight import check_folder, open_database
 from lienthong.rpc.health import Check
 from lienthong.rpc.streams import Gate
 from lienthong.settings import NodeSettings
@@ -26,6 +27,7 @@ from lienthong.signing.v1 import signing_pb2_grpc
 
 from services.signing import store
 from services.signing.clock_watch import ClockWatch
+from services.signing.detached import DetachedSignatures
 from services.signing.documents import Documents
 from services.signing.domain import Timestamper
 from services.signing.endpoint import TimestampEndpoint
@@ -66,6 +68,7 @@ async def build(
     trust = _trust(settings)
     timestamp_trust = TrustStore.load(settings.timestamp_roots) if settings.timestamp_roots else trust
     ring = KeyRing(load_keys(settings.keys, node.trust_domain, settings.bindings), trust, clock, node.node)
+    check_folder(settings.spool, "signing.spool")
     spool = Spool(settings.spool, settings.max_document_bytes)
     spool.open()
     stamping = await _stamping(settings, database, clock) if settings.tsa else None
@@ -74,11 +77,18 @@ async def build(
     timestamper: Timestamper = remote or (LocalTimestamper(authority) if authority else NoTimestamper())
     workers = Workers(settings.workers)
     documents = Documents(trust, clock, workers, timestamp_trust, timestamper)
-    envelopes = EnvelopeSigner(ring, workers)
+    detached = DetachedSignatures(trust, clock, workers, timestamp_trust, timestamper)
     signing = SigningService(
-        _desk(settings, spool, settings.signing_places), documents, ring, envelopes, database, clock, new_id
+        _desk(settings, spool, settings.signing_places),
+        documents,
+        detached,
+        ring,
+        EnvelopeSigner(ring, workers),
+        database,
+        clock,
+        new_id,
     )
-    validation = ValidationService(_desk(settings, spool, settings.validating_places), documents)
+    validation = ValidationService(_desk(settings, spool, settings.validating_places), documents, detached)
     return App(
         name="signing",
         servicers=[
@@ -105,7 +115,7 @@ async def build(
 
 async def build_process(settings: SigningProcess) -> Sequence[App]:
     """Signing alone in a process."""
-    database = await Database.open(settings.signing.database, application_name="signing")
+    database = await open_database(settings.signing.database, SystemClock(), application_name="signing")
     owner = App(name="signing-database", close=[database.close])
     return [owner, await build(settings.signing, node=settings, database=database)]
 

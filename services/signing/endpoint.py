@@ -11,7 +11,7 @@ import socket
 from typing import Final
 
 from aiohttp import web
-from lienthong.errors import InvalidArgument
+from lienthong.rpc.ports import refused_port
 
 from services.signing.tsa import TimestampAuthority
 from services.signing.tsa_http import timestamp_app
@@ -52,6 +52,4 @@ class TimestampEndpoint:
             family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
             return socket.create_server((self._host.strip("[]"), self._port), family=family)
         except OSError as error:
-            raise InvalidArgument(
-                "SETTINGS_INVALID", f"signing.tsa_listen: cannot bind port {self._port}: {error.strerror}"
-            ) from error
+            raise refused_port(f"{self._host}:{self._port}", "signing.tsa_listen") from error

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from lienthong.advice import common, operating, registry, reporting, routing, signing, storage
 from lienthong.advice.entry import Advice
+from lienthong.errors import DomainError
 
-__all__ = ["ADVICE", "Advice", "merge"]
+__all__ = ["ADVICE", "Advice", "explain", "merge"]
 
 
 def merge(*parts: dict[str, Advice]) -> dict[str, Advice]:
@@ -28,3 +29,9 @@ ADVICE: dict[str, Advice] = merge(
     routing.ADVICE,
     reporting.ADVICE,
 )
+
+
+def explain(error: DomainError) -> str:
+    """A refusal for a person: its reason and message, and what to do next in both languages."""
+    advice = ADVICE.get(error.reason)
+    return f"{error}" if advice is None else f"{error}\n  vi: {advice.vi}\n  en: {advice.en}"

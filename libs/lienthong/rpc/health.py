@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Final
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Final
 
-from grpc_health.v1 import health_pb2
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as aio_health
 from lienthong.clock import Clock, SystemClock
+from lienthong.rpc.ports import refused_port
 
 _log: Final = logging.getLogger("lienthong.health")
 
@@ -18,6 +21,9 @@ Check = Callable[[], Awaitable[object]]
 
 _SERVING: Final = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING: Final = health_pb2.HealthCheckResponse.NOT_SERVING
+# What a probe asks for to learn whether the process lives, whatever it is waiting for.
+LIVE: Final = "live"
+_PROBES_AT_ONCE: Final = 16
 # While something is missing (at the start always) it is asked for often, so that nobody waits longer than it.
 _UNWELL_SECONDS: Final = 0.2
 
@@ -79,3 +85,42 @@ class Health:
     async def _say(self, *, serving: bool) -> None:
         for service in self._services:
             await self.servicer.set(service, _SERVING if serving else _NOT_SERVING)
+
+
+class _Probes(health_pb2_grpc.HealthServicer):
+    """Answers probes from the same state as the server. Nobody may watch: who asks here is not known."""
+
+    def __init__(self, health: Health) -> None:
+        self._health = health
+
+    async def Check(self, request: health_pb2.HealthCheckRequest, context: Any) -> Any:
+        """`live` is told by the event loop itself: one that is stuck answers nobody."""
+        if request.service == LIVE:
+            return health_pb2.HealthCheckResponse(status=_SERVING)
+        return await self._health.servicer.Check(request, context)
+
+
+@asynccontextmanager
+async def answering_probes(health: Health, listen: str | None) -> AsyncIterator[str | None]:
+    """Answer plaintext health probes on `listen` ("host:port"), and nothing else; gives the bound address."""
+    if listen is None:
+        yield None
+        return
+    await health.offer(())
+    server = grpc.aio.server(
+        maximum_concurrent_rpcs=_PROBES_AT_ONCE,
+        # Two processes on one port would each answer half of the probes, silently.
+        options=[("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", 4096)],
+    )
+    health_pb2_grpc.add_HealthServicer_to_server(_Probes(health), server)
+    try:
+        port = server.add_insecure_port(listen)
+    except RuntimeError:
+        port = 0
+    if port == 0:
+        raise refused_port(listen, "health_listen")
+    await server.start()
+    try:
+        yield f"{listen.rpartition(':')[0]}:{port}"
+    finally:
+        await server.stop(None)

@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import grpc
-from lienthong.errors import FailedPrecondition
 from lienthong.rpc.access import AccessTable
 from lienthong.rpc.calls import DomainChannel
 from lienthong.rpc.identity import Newcomers, node_dns_name
 from lienthong.rpc.interceptors import CallInterceptor
+from lienthong.rpc.ports import refused_port
 from lienthong.rpc.server import Servicer
 from lienthong.settings import TlsSettings
 
@@ -72,7 +72,7 @@ def listen_for_newcomers(
     except RuntimeError:
         port = 0
     if not port:
-        raise FailedPrecondition("PORT_TAKEN", f"cannot listen for newcomers on {listen}", listen=listen)
+        raise refused_port(listen, "registry.enrolment.listen")
     return NewcomerListener(server, port)
 
 

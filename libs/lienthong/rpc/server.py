@@ -9,12 +9,12 @@ from typing import Any, Final
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
-from lienthong.errors import InvalidArgument
 from lienthong.rpc.access import AccessTable
 from lienthong.rpc.credentials import server_credentials
 from lienthong.rpc.health import Health
 from lienthong.rpc.identity import Identities
 from lienthong.rpc.interceptors import server_interceptors
+from lienthong.rpc.ports import refused_port
 from lienthong.settings import TlsSettings
 
 # (add_XServicer_to_server, servicer)
@@ -92,9 +92,7 @@ def _bound(server: grpc.aio.Server, tls: TlsSettings, listen: str) -> int:
     except RuntimeError:
         port = 0
     if port == 0:
-        raise InvalidArgument(
-            "SETTINGS_INVALID", f"listen: cannot bind {listen}; is the port taken?", listen=listen
-        )
+        raise refused_port(listen, "listen")
     return port
 
 

@@ -15,12 +15,13 @@ from typing import Any
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from lienthong.app import App, serve, supervise
-from lienthong.clock import FakeClock
+from lienthong.clock import FakeClock, SystemClock
 from lienthong.errors import Unavailable
+from lienthong.pki.testing import TestAuthority
 from lienthong.routing.v1 import queue_pb2, queue_pb2_grpc
 from lienthong.rpc.client import channel_to
 from lienthong.rpc.server import Server
-from lienthong.settings import NodeSettings
+from lienthong.settings import NodeSettings, TlsSettings
 
 from tests.unit.libs.rpc_support import DOMAIN, NODE, ROUTING, Authority, ProbeServicer, compile_contract
 
@@ -131,7 +132,7 @@ async def test_a_start_that_fails_closes_what_was_built(authority: Authority) ->
         closed.set()
 
     settings = settings_of(authority).model_copy(update={"listen": "256.0.0.1:0"})
-    with pytest.raises(Exception, match="cannot bind"):
+    with pytest.raises(Exception, match="cannot be bound"):
         await serve([App("a", close=[close])], settings, asyncio.Event())
     assert closed.is_set()
 
@@ -173,8 +174,10 @@ run(build, load(NodeSettings))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_a_process_gracefully(number: int, authority: Authority, tmp_path: Path) -> None:
-    tls = authority.issue(f"spiffe://{DOMAIN}/node/H01/node")
+def test_a_signal_ends_a_process_gracefully(number: int, tmp_path: Path) -> None:
+    ours = TestAuthority.create(tmp_path / "pki", SystemClock(), DOMAIN)
+    issued = ours.tls_node(NODE)
+    tls = TlsSettings(certificate=issued.chain_path, key=issued.key_path, roots=ours.roots_path)
     environment = {
         **{k: v for k, v in os.environ.items() if not k.startswith("LIENTHONG_")},
         "LIENTHONG_NODE": NODE,
