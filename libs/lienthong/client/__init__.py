@@ -14,6 +14,7 @@ from lienthong.client.agency import ANNEX, COPY, EDITABLE, MAIN, Agency, Already
 from lienthong.client.connection import Connection
 from lienthong.client.inbox import Fetched, Inbox
 from lienthong.client.operator import Operator
+from lienthong.client.profiles import Profile, Profiles
 from lienthong.client.registers import Registers
 from lienthong.client.signing import Placement, Placements
 
@@ -31,5 +32,7 @@ __all__ = [
     "Operator",
     "Placement",
     "Placements",
+    "Profile",
+    "Profiles",
     "Registers",
 ]

@@ -22,7 +22,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
+from lienthong.client.connection import DEFAULT_PATIENCE, Connection
 from lienthong.errors import FieldViolation, InvalidArgument, NotFound
+from lienthong.pki.trust import TrustStore
 from lienthong.settings import NodeCode, Section, TlsSettings
 from pydantic import Field, ValidationError
 
@@ -44,6 +46,11 @@ class Profile(Section):
     @property
     def tls(self) -> TlsSettings:
         return TlsSettings(certificate=self.certificate, key=self.key, roots=self.roots)
+
+    def connect(self, *, patience: float = DEFAULT_PATIENCE) -> Connection:
+        """A connection with this certificate to this node: an async context manager."""
+        trust = TrustStore.load(self.document_roots) if self.document_roots else None
+        return Connection(self.tls, self.addresses, self.node, trust=trust, patience=patience)
 
 
 class Profiles(Section):
