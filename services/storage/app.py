@@ -58,7 +58,8 @@ async def build(
     """Storage of one node. The caller owns the database."""
     clock = clock or SystemClock()
     await require_head(database, PACKAGE)
-    check_folder(settings.folder, "storage.folder", room=settings.free_floor_bytes)
+    # With no room asked for: a full node still gives out what it has, and says itself that it is full.
+    check_folder(settings.folder, "storage.folder", room=0)
     staging = Staging(settings.folder / "staging", floor=settings.free_floor_bytes)
     blobs = _blobs(settings)
     sweeper = Sweeper(
@@ -102,6 +103,7 @@ async def build(
 
 async def build_process(settings: StorageProcess) -> Sequence[App]:
     """Storage alone in a process."""
+    check_folder(settings.storage.folder, "storage.folder", room=settings.storage.free_floor_bytes)
     database = await open_database(settings.storage.database, SystemClock(), application_name="storage")
     app = await build(settings.storage, node=settings, database=database)
     owner = App(name="storage-database", close=[database.close])

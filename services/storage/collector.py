@@ -15,12 +15,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 
 from lienthong.clock import Clock
 from lienthong.db import Database
 
 from services.storage import store
 from services.storage.blobs import Blobs
+from services.storage.staging import Staging
 
 _log = logging.getLogger(__name__)
 _BATCH = 200
@@ -82,8 +84,12 @@ class Collector:
             _log.warning("files without a row found", extra={"count": adopted})
         return adopted
 
-    def _old_files(self) -> AsyncIterator[bytes]:
-        return self._blobs.digests(self._clock.now().timestamp() - self._orphan_age)
+    async def _old_files(self) -> AsyncIterator[bytes]:
+        older_than = self._clock.now().timestamp() - self._orphan_age
+        async with aclosing(self._blobs.entries()) as entries:
+            async for entry in entries:
+                if entry.modified < older_than:
+                    yield entry.sha256
 
     async def _adopt(self, digests: list[bytes]) -> int:
         if not digests:
@@ -98,3 +104,30 @@ class Collector:
             await self._blobs.delete(sha256)
             await store.forget(tx, sha256)
         return True
+
+
+class Sweeper:
+    """Rounds through the staging folder: removes what no stream came back for."""
+
+    def __init__(
+        self, staging: Staging, clock: Clock, interval: float, stale_seconds: float, partial_seconds: float
+    ) -> None:
+        self._staging = staging
+        self._clock = clock
+        self._interval = interval
+        self._stale_seconds = stale_seconds
+        self._partial_seconds = partial_seconds
+
+    async def run(self) -> None:
+        """Sweep for ever."""
+        while True:
+            await self._clock.sleep(self._interval)
+            await self.sweep()
+
+    async def sweep(self) -> int:
+        """One round: the number of files removed."""
+        now = self._clock.now().timestamp()
+        removed = await self._staging.sweep(now, self._stale_seconds, self._partial_seconds)
+        if removed:
+            _log.info("staged files swept", extra={"count": removed})
+        return removed

@@ -20,9 +20,13 @@ from services.storage.domain import (
     BlobStat,
     Content,
     Direction,
+    Fault,
+    Finding,
     Grant,
     Hold,
+    Progress,
     Purpose,
+    Summary,
     check_digest,
     check_digests,
     check_hold,
@@ -39,6 +43,13 @@ _DIRECTIONS = {
     storage_pb2.REPLICATION_DIRECTION_PUSH: Direction.PUSH,
 }
 
+_FAULTS = {
+    Fault.MISSING: storage_pb2.BLOB_FAULT_MISSING,
+    Fault.SIZE: storage_pb2.BLOB_FAULT_SIZE,
+    Fault.DIGEST: storage_pb2.BLOB_FAULT_DIGEST,
+    Fault.UNRECORDED: storage_pb2.BLOB_FAULT_UNRECORDED,
+}
+
 Part = Content | bytes
 """One message of a stream of blobs: the next one begins, or a piece of it."""
 
@@ -47,6 +58,10 @@ def announced_from_proto(header: storage_pb2.UploadHeader) -> Announced:
     if header.sha256:
         check_digest(header.sha256, "header.sha256")
     return Announced(header.sha256, header.size_bytes)
+
+
+def upload_from_proto(request: storage_pb2.GetUploadRequest) -> Content:
+    return Content(check_digest(request.sha256, "sha256"), request.size_bytes)
 
 
 def upload_to_proto(content: Content, expire_time: datetime) -> storage_pb2.UploadResponse:
@@ -111,6 +126,30 @@ def direction_from_proto(direction: storage_pb2.ReplicationDirection.ValueType) 
 def replicated_digests(digests: Iterable[bytes]) -> tuple[bytes, ...]:
     """Each digest once, in the order asked."""
     return unique(check_digests(tuple(digests), "digests", MAX_REPLICATED))
+
+
+def verified_to_proto(part: Finding | Progress | Summary) -> storage_pb2.VerifyBlobsResponse:
+    match part:
+        case Finding():
+            return storage_pb2.VerifyBlobsResponse(
+                finding=storage_pb2.BlobFinding(
+                    sha256=part.sha256,
+                    fault=_FAULTS[part.fault],
+                    size_bytes=part.size,
+                    found_bytes=part.found,
+                    holds=part.holds,
+                )
+            )
+        case Progress():
+            return storage_pb2.VerifyBlobsResponse(
+                progress=storage_pb2.VerifyBlobsProgress(compared=part.compared, recorded=part.recorded)
+            )
+        case Summary():
+            return storage_pb2.VerifyBlobsResponse(
+                summary=storage_pb2.VerifyBlobsSummary(
+                    recorded=part.recorded, recorded_bytes=part.recorded_bytes, findings=part.findings
+                )
+            )
 
 
 def pulled_to_proto(part: Part) -> storage_pb2.PullBlobsResponse:

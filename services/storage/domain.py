@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
-from lienthong.errors import InvalidArgument, PermissionDenied, ResourceExhausted
+from lienthong.errors import FailedPrecondition, InvalidArgument, PermissionDenied, ResourceExhausted
 
 DIGEST_BYTES = 32
 MAX_CHUNK = 512 * 1024
@@ -30,11 +30,71 @@ class Content:
 
 
 @dataclass(frozen=True, slots=True)
+class Entry:
+    """What lies where blobs live, recorded or not. `modified`: seconds of the store's own clock."""
+
+    sha256: bytes
+    size: int
+    modified: float
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What a row says. `leaving`: the collector has decided, and it is nobody's any more."""
+
+    sha256: bytes
+    size: int
+    leaving: bool
+
+
+class Fault(Enum):
+    """How what is recorded and what is there differ."""
+
+    MISSING = "missing"
+    SIZE = "size"
+    DIGEST = "digest"
+    UNRECORDED = "unrecorded"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One difference; `size` is 0 where nothing is recorded, `found` where nothing is there."""
+
+    sha256: bytes
+    fault: Fault
+    size: int
+    found: int
+    holds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a comparison is."""
+
+    compared: int
+    recorded: int
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a comparison saw in all."""
+
+    recorded: int
+    recorded_bytes: int
+    findings: int
+
+
+@dataclass(frozen=True, slots=True)
 class Announced:
     """What an uploader says will come; empty or 0 where it does not know."""
 
     sha256: bytes = b""
     size: int = 0
+
+    @property
+    def content(self) -> Content | None:
+        """What will come, where all of it was said: only that can be taken up again after a break."""
+        return Content(self.sha256, self.size) if self.sha256 and self.size else None
 
     def check(self, content: Content) -> None:
         """Refuse bytes that are not the announced ones."""
@@ -146,6 +206,19 @@ def check_range(offset: int, length: int, size: int) -> int:
             "RANGE_INVALID", "the range is outside of the blob", offset=offset, length=length, size=size
         )
     return length or size - offset
+
+
+def check_offset(offset: int) -> None:
+    """Refuse to go on before the beginning; whether the bytes reach that far is staging's to say."""
+    if offset < 0:
+        raise offset_wrong(0)
+
+
+def offset_wrong(here: int) -> FailedPrecondition:
+    """What a stream is told that goes on where the bytes that are here do not end."""
+    return FailedPrecondition(
+        "UPLOAD_OFFSET_WRONG", "the upload does not go on where what is here ends", offset=here
+    )
 
 
 def check_size(size: int, limit: int) -> None:

@@ -1,8 +1,8 @@
 """The dialling side of replication: fetches from a peer, or brings to it, each blob over each link once.
 
 Two orders for the same blob wait for each other (a lock for each digest, taken in one order), and the
-second finds it done. A broken stream is taken up again: a pull goes on inside the blob that was cut, a push
-after the last blob that the peer has durably.
+second finds it done. A broken stream is taken up again: a pull goes on inside the blob that was cut, in this
+order or a later one, also after a restart; a push after the last blob that the peer has durably.
 """
 
 from __future__ import annotations
@@ -116,14 +116,19 @@ class Replicator:
     async def _pull(self, link: Link, digests: Sequence[bytes]) -> int:
         if not digests:
             return 0
-        async with self._shelf.assembly(digests) as assembly:
+        async with self._shelf.assembly(digests, lasting=True) as assembly:
             await self._persist(lambda: self._pull_once(link, assembly))
             return assembly.moved
 
     async def _pull_once(self, link: Link, assembly: Assembly) -> None:
-        request = storage_pb2.PullBlobsRequest(
-            digests=assembly.remaining, grant=link.grant, offset=assembly.offset
-        )
+        while True:
+            digests, offset = await assembly.ask()
+            if not digests:
+                return
+            await self._pull_some(link, assembly, digests, offset)
+
+    async def _pull_some(self, link: Link, assembly: Assembly, digests: Sequence[bytes], offset: int) -> None:
+        request = storage_pb2.PullBlobsRequest(digests=digests, grant=link.grant, offset=offset)
         call = link.stub.PullBlobs(request)
         try:
             async with aclosing(patient(call, self._patience)) as messages:
@@ -133,7 +138,7 @@ class Replicator:
             raise _spoilt(error) from error
         finally:
             call.cancel()
-        if assembly.remaining:
+        if assembly.lacks(digests):
             raise Unavailable("PEER_UNAVAILABLE", "the peer's stream ended too early")
 
     async def _push(self, link: Link, digests: Sequence[bytes]) -> int:

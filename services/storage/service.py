@@ -18,9 +18,11 @@ from lienthong.storage.v1 import storage_pb2, storage_pb2_grpc
 
 from services.storage import convert, store
 from services.storage.blobs import Blobs
-from services.storage.domain import Content, Purpose, check_digest, check_range
+from services.storage.domain import Announced, Content, Purpose, check_digest, check_range
 from services.storage.grants import GrantDesk
 from services.storage.intake import Intake
+from services.storage.partial import Partial
+from services.storage.verify import Verifier
 
 Context = grpc.aio.ServicerContext[Any, Any]
 T = TypeVar("T")
@@ -45,6 +47,7 @@ class BlobService(storage_pb2_grpc.BlobServiceServicer):
         intake: Intake,
         grants: GrantDesk,
         gates: Gates,
+        verifier: Verifier,
         clock: Clock,
         patience: float,
     ) -> None:
@@ -53,6 +56,7 @@ class BlobService(storage_pb2_grpc.BlobServiceServicer):
         self._intake = intake
         self._grants = grants
         self._gates = gates
+        self._verifier = verifier
         self._clock = clock
         self._patience = patience
 
@@ -63,15 +67,42 @@ class BlobService(storage_pb2_grpc.BlobServiceServicer):
     ) -> storage_pb2.UploadResponse:
         messages = patient(request_iterator, self._patience)
         header = await _header(messages)
-        organization = _uploader(current_caller(), header.organization)
+        organization = _uploader(current_caller(), header.organization, "header.organization")
         announced = convert.announced_from_proto(header)
-        async with self._gates.uploads.passed(), self._intake.incoming(announced) as incoming:
+        partial = None
+        if announced.content is not None:
+            # GetUpload said that all of it is here, and the caller takes it at its word: a grant to prolong.
+            if header.offset == announced.size:
+                renewed = await self._intake.renew(announced.content, organization)
+                if renewed is not None:
+                    return convert.upload_to_proto(announced.content, renewed)
+            partial = Partial.of_organization(organization, announced.content)
+        async with (
+            self._gates.uploads.passed(),
+            self._intake.incoming(announced, partial, header.offset) as incoming,
+        ):
             async for message in messages:
                 if message.WhichOneof("part") != "chunk":
                     raise InvalidArgument("STREAM_MALFORMED", "after the header come chunks only")
                 await incoming.write(message.chunk)
             content, expire_time = await incoming.keep(organization)
         return convert.upload_to_proto(content, expire_time)
+
+    async def GetUpload(
+        self,
+        request: storage_pb2.GetUploadRequest,
+        context: Context,
+    ) -> storage_pb2.GetUploadResponse:
+        organization = _uploader(current_caller(), request.organization, "organization")
+        content = convert.upload_from_proto(request)
+        # The length first: an upload that ends in between is then told as complete, never as begun anew.
+        offset = await self._intake.kept(Partial.of_organization(organization, content))
+        now = self._clock.now()
+        (known,) = await store.stat(self._database, (content.sha256,), organization, now)
+        if known.granted:
+            Announced(content.sha256, content.size).check(Content(known.sha256, known.size))
+            return storage_pb2.GetUploadResponse(offset=known.size, complete=True)
+        return storage_pb2.GetUploadResponse(offset=offset)
 
     async def Download(
         self,
@@ -120,6 +151,15 @@ class BlobService(storage_pb2_grpc.BlobServiceServicer):
             await store.release_holds(tx, holders)
         return storage_pb2.ReleaseHoldsResponse()
 
+    async def VerifyBlobs(
+        self,
+        request: storage_pb2.VerifyBlobsRequest,
+        context: Context,
+    ) -> AsyncIterator[storage_pb2.VerifyBlobsResponse]:
+        async with aclosing(self._verifier.verify(request.deep)) as parts:
+            async for part in parts:
+                yield convert.verified_to_proto(part)
+
     async def _authorise(self, caller: Caller, sha256: bytes, request: storage_pb2.DownloadRequest) -> None:
         if caller.kind is CallerKind.NODE:
             return
@@ -147,12 +187,10 @@ async def _header(messages: AsyncIterator[storage_pb2.UploadRequest]) -> storage
     return first.header
 
 
-def _uploader(caller: Caller, organization: str) -> str:
+def _uploader(caller: Caller, organization: str, field: str) -> str:
     """Whom the upload grant is for: an organization speaks for itself, routing for any."""
     if not is_code(organization):
-        raise InvalidArgument(
-            "ORGANIZATION_MALFORMED", "not an organization's code", field="header.organization"
-        )
+        raise InvalidArgument("ORGANIZATION_MALFORMED", "not an organization's code", field=field)
     if caller.kind is not CallerKind.NODE and caller.organization != organization:
         raise PermissionDenied(
             "SENDER_FOREIGN",

@@ -15,7 +15,7 @@ from datetime import datetime
 
 from lienthong.db import Queries, Transaction
 
-from services.storage.domain import BlobStat, Content, Hold
+from services.storage.domain import BlobStat, Content, Hold, Recorded
 
 _NOT_NEEDED = (
     "NOT EXISTS (SELECT FROM hold WHERE hold.sha256 = blob.sha256)"
@@ -47,6 +47,22 @@ async def grant_upload(tx: Transaction, sha256: bytes, organization: str, expire
         expire_time,
     )
     return expires
+
+
+async def renew_grant(
+    tx: Transaction, content: Content, organization: str, now: datetime, expire_time: datetime
+) -> datetime | None:
+    """Prolong a grant that still stands for a blob that is here; None where either is not so."""
+    # Shared like a hold's: the collector passes over the row, or has decided and we see that.
+    here = await tx.fetchval(
+        "SELECT true FROM blob JOIN upload_grant USING (sha256) WHERE blob.sha256 = $1 AND size_bytes = $2"
+        " AND collecting_since IS NULL AND organization = $3 AND expire_time > $4 FOR SHARE OF blob",
+        content.sha256,
+        content.size,
+        organization,
+        now,
+    )
+    return await grant_upload(tx, content.sha256, organization, expire_time) if here else None
 
 
 async def find(queries: Queries, sha256: bytes) -> Content | None:
@@ -183,3 +199,37 @@ async def adopt_orphans(tx: Transaction, digests: Sequence[bytes], now: datetime
         now,
     )
     return len(rows)
+
+
+async def recorded_after(queries: Queries, after: bytes, limit: int) -> list[Recorded]:
+    """The next rows in the order of the digests, those that the collector takes among them."""
+    rows = await queries.fetch(
+        "SELECT sha256, size_bytes, collecting_since IS NOT NULL AS leaving FROM blob"
+        " WHERE sha256 > $1 ORDER BY sha256 LIMIT $2",
+        after,
+        limit,
+    )
+    return [Recorded(row["sha256"], row["size_bytes"], row["leaving"]) for row in rows]
+
+
+async def count_present(queries: Queries) -> int:
+    """How many blobs are here."""
+    return int(await queries.fetchval("SELECT count(*) FROM blob WHERE collecting_since IS NULL"))
+
+
+async def share_present(tx: Transaction, sha256: bytes) -> Content | None:
+    """The blob, if it is here. Until the commit nobody collects it nor uploads it again."""
+    size = await tx.fetchval(
+        "SELECT size_bytes FROM blob WHERE sha256 = $1 AND collecting_since IS NULL FOR SHARE", sha256
+    )
+    return None if size is None else Content(sha256, size)
+
+
+async def is_recorded(queries: Queries, sha256: bytes) -> bool:
+    """Whether there is a row, be it one that the collector takes."""
+    return bool(await queries.fetchval("SELECT true FROM blob WHERE sha256 = $1", sha256))
+
+
+async def count_holds(queries: Queries, sha256: bytes) -> int:
+    """How many hold the blob."""
+    return int(await queries.fetchval("SELECT count(*) FROM hold WHERE sha256 = $1", sha256))

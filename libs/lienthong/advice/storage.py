@@ -84,13 +84,24 @@ ADVICE: dict[str, Advice] = {
         "Phần mềm không khai báo tệp trước khi gửi. Hãy cập nhật phần mềm.",
         "The software does not announce the file before it sends it. Update the software.",
     ),
-    "UPLOAD_FOREIGN": Advice(
-        "Chứng thư này không được tải tệp lên cho cơ quan đó. Hãy dùng chứng thư của đúng cơ quan.",
-        "This certificate may not upload for that organization. Use one of its own.",
-    ),
     "UPLOAD_OFFSET_WRONG": Advice(
         "Phần tệp đã nhận không khớp với chỗ gửi tiếp. Hãy hỏi lại vị trí (GetUpload) rồi gửi tiếp.",
         "What is here does not end where the upload goes on. Ask GetUpload again, then go on.",
+    ),
+    "STORE_UNAVAILABLE": Advice(
+        "Dịch vụ lưu trữ đối tượng tạm thời không phản hồi. Hãy thử lại sau ít phút."
+        f" Nếu vẫn lỗi: {_ADMIN_VI}.",
+        f"The object store does not answer for now. Try again in a few minutes. If it lasts: {_ADMIN_EN}.",
+    ),
+    "STORE_DENIED": Advice(
+        "Dịch vụ lưu trữ đối tượng từ chối khóa truy cập của nút."
+        " Quản trị viên hãy kiểm tra hai tệp khóa, quyền trên bucket và đồng hồ của máy.",
+        "The object store refuses the node's access key."
+        " The administrator checks both key files, the rights on the bucket, and the machine's clock.",
+    ),
+    "BUCKET_MISSING": Advice(
+        "Không có bucket đã cấu hình. Quản trị viên hãy tạo bucket hoặc sửa storage.bucket.bucket.",
+        "The configured bucket does not exist. The administrator makes it or corrects storage.bucket.bucket.",
     ),
     "BLOBS_UNREADABLE": Advice(
         "Không đọc được kho tệp. Hãy kiểm tra thư mục hoặc dịch vụ lưu trữ đối tượng rồi chạy lại.",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import AsyncGenerator, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -11,14 +10,15 @@ from typing import Final
 from uuid import UUID
 
 from lienthong.client.connection import Connection
-from lienthong.client.files import CHUNK_BYTES, media_type_of, sending
+from lienthong.client.files import media_type_of
 from lienthong.client.inbox import Inbox
 from lienthong.client.registers import Registers
 from lienthong.client.signing import Signing
+from lienthong.client.transfers import Progress, Upload
 from lienthong.errors import DeadlineExceeded, FailedPrecondition
 from lienthong.reporting.v1 import reporting_pb2, reporting_pb2_grpc
 from lienthong.routing.v1 import submission_pb2, submission_pb2_grpc
-from lienthong.storage.v1 import storage_pb2, storage_pb2_grpc
+from lienthong.storage.v1 import storage_pb2
 from lienthong.times import to_timestamp
 from lienthong.types.v1 import document_pb2
 
@@ -42,24 +42,17 @@ class Agency:
         self.inbox = Inbox(connection)
         self.registers = Registers(connection, organization)
         self._connection = connection
-        self._blobs = connection.stub(storage_pb2_grpc.BlobServiceStub, "storage")
         self._submissions = connection.stub(submission_pb2_grpc.SubmissionServiceStub, "routing")
         self._journeys = connection.stub(reporting_pb2_grpc.JourneyServiceStub, "reporting")
 
     # -- send ------------------------------------------------------------------------------------------------
 
-    async def upload(self, path: Path) -> storage_pb2.UploadResponse:
-        """Stream a file to the node; its SHA-256 and size as stored, durable when this returns."""
-        digest, size = await asyncio.to_thread(_measured, path)
-        header = storage_pb2.UploadHeader(organization=self.organization, sha256=digest, size_bytes=size)
+    async def upload(self, path: Path, *, progress: Progress | None = None) -> storage_pb2.UploadResponse:
+        """Stream a file to the node; its SHA-256 and size as stored, durable when this returns.
 
-        async def call() -> storage_pb2.UploadResponse:
-            request = storage_pb2.UploadRequest
-            return await self._blobs.Upload(
-                sending(request(header=header), lambda piece: request(chunk=piece), path)
-            )
-
-        return await self._connection.repeat(call)
+        A broken line does not begin anew, nor does a later run: what the node has is not sent again.
+        """
+        return await Upload(self._connection, self.organization, path, progress).run()
 
     async def attach(
         self,
@@ -68,15 +61,21 @@ class Agency:
         *,
         name: str = "",
         media_type: str | None = None,
+        progress: Progress | None = None,
+        detached_signatures: Sequence[bytes] = (),
     ) -> document_pb2.Attachment:
-        """Upload a file and describe it, ready to go into a Document."""
-        stored = await self.upload(path)
+        """Upload a file and describe it, ready to go into a Document.
+
+        `detached_signatures`: what `signing.sign_digest` gave for a file too large to be signed inside.
+        """
+        stored = await self.upload(path, progress=progress)
         return document_pb2.Attachment(
             name=name or path.name,
             role=role,
             media_type=media_type or media_type_of(path),
             size_bytes=stored.size_bytes,
             sha256=stored.sha256,
+            detached_signatures=detached_signatures,
         )
 
     async def submit(
@@ -87,13 +86,18 @@ class Agency:
         *,
         request_id: UUID | None = None,
         expire_time: datetime | None = None,
+        inline: Sequence[Path] = (),
     ) -> Submission:
-        """Hand a document over; durable when this returns. The same `request_id` gets the same answer."""
+        """Hand a document over; durable when this returns. The same `request_id` gets the same answer.
+
+        `inline` are attachments that were not uploaded before, at most 1 MiB together.
+        """
         request = submission_pb2.SubmitDocumentRequest(
             request_id=str(request_id or self._connection.new_id()),
             document=document,
             recipients=recipients,
             expire_time=to_timestamp(expire_time),
+            inline_contents=[await asyncio.to_thread(path.read_bytes) for path in inline],
         )
         if isinstance(issue, submission_pb2.IssueHere):
             request.issue_here.CopyFrom(issue)
@@ -172,13 +176,3 @@ class Agency:
         )
         answer = await self._connection.repeat(lambda: self._journeys.GetJourney(request))
         return answer.journey
-
-
-def _measured(path: Path) -> tuple[bytes, int]:
-    """SHA-256 and length of a file."""
-    digest, size = hashlib.sha256(), 0
-    with path.open("rb") as file:
-        while piece := file.read(CHUNK_BYTES):
-            digest.update(piece)
-            size += len(piece)
-    return digest.digest(), size

@@ -44,7 +44,7 @@ class Waiting:
             try:
                 return await call()
             except DomainError as error:
-                if not _passing(error):
+                if not is_passing(error):
                     raise
                 pause = max(delay, error.retry_after or 0.0)
                 if self.clock.monotonic() + pause > deadline:
@@ -101,7 +101,7 @@ class Connection:
                         yield item
                         cursor, delay = cursor_of(item), _FIRST_DELAY
             except DomainError as error:
-                if not _passing(error):
+                if not is_passing(error):
                     raise
             await self.clock.sleep(delay)
             delay = min(delay * 2, _LONGEST_DELAY)
@@ -129,7 +129,7 @@ class Connection:
         await asyncio.shield(self.close())
 
 
-def _passing(error: DomainError) -> bool:
+def is_passing(error: DomainError) -> bool:
     # Without a delay "exhausted" means a limit (a file too large), which time does not cure.
     return isinstance(error, _PASSING) or (
         isinstance(error, ResourceExhausted) and error.retry_after is not None

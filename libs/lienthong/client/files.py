@@ -41,13 +41,22 @@ def media_type_of(path: Path) -> str:
     return found
 
 
-async def sending(header: M, chunk: Callable[[bytes], M], source: Path) -> AsyncIterator[M]:
-    """The header, then the file in pieces."""
+async def sending(
+    header: M,
+    chunk: Callable[[bytes], M],
+    source: Path,
+    offset: int = 0,
+    sent: Callable[[int], None] | None = None,
+) -> AsyncIterator[M]:
+    """The header, then the file in pieces from `offset` on; `sent` hears of each when the next is wanted."""
     yield header
     file = await asyncio.to_thread(source.open, "rb")
     try:
+        await asyncio.to_thread(file.seek, offset)
         while piece := await asyncio.to_thread(file.read, CHUNK_BYTES):
             yield chunk(piece)
+            if sent is not None:
+                sent(len(piece))
     finally:
         file.close()
 

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from uuid import UUID
 
 from lienthong.client.connection import Connection
-from lienthong.client.files import arriving, check_digest, safe_name
+from lienthong.client.files import arriving, safe_name
+from lienthong.client.transfers import Download, Progress
 from lienthong.envelope import Signer, require_sender, verify
-from lienthong.errors import DataLoss, Unavailable
+from lienthong.errors import DataLoss, PermissionDenied
 from lienthong.routing.v1 import inbox_pb2, inbox_pb2_grpc
-from lienthong.storage.v1 import storage_pb2, storage_pb2_grpc
-from lienthong.types.v1 import document_pb2, envelope_pb2, grant_pb2
+from lienthong.types.v1 import document_pb2, envelope_pb2
 
 ENVELOPE_FILE: Final = "goi-tin.bin"
 
@@ -43,7 +42,6 @@ class Inbox:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._service = connection.stub(inbox_pb2_grpc.InboxServiceStub, "routing")
-        self._blobs = connection.stub(storage_pb2_grpc.BlobServiceStub, "storage")
 
     async def list(self, cursor: str = "", page_size: int = 0) -> tuple[Sequence[inbox_pb2.Delivery], str]:
         """Deliveries behind a cursor, and the cursor to go on from."""
@@ -69,20 +67,23 @@ class Inbox:
 
         return self._connection.watch(opened, lambda delivery: delivery.cursor, cursor)
 
-    async def fetch(self, delivery_id: str, folder: Path) -> Fetched:
+    async def fetch(self, delivery_id: str, folder: Path, *, progress: Progress | None = None) -> Fetched:
         """Download everything into `folder` and check it: the envelope's signature, then every digest.
+
+        What a broken run left (`<name>.part`) is gone on from, so one run at a time in a folder. `progress`
+        counts the bytes of all attachments together.
 
         Raises DataLoss("DIGEST_MISMATCH" or "ENVELOPE_MISMATCH") and the reasons of a bad signature.
         """
-        request = inbox_pb2.FetchDeliveryRequest(delivery_id=delivery_id)
-        answer = await self._connection.repeat(lambda: self._service.FetchDelivery(request))
+        answer = await self._fetched(delivery_id)
         payload, signer = self._checked(answer)
         await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
+        passed = _counted(progress, sum(attachment.size_bytes for attachment in payload.document.attachments))
         files: dict[bytes, Path] = {}
         taken: set[str] = {ENVELOPE_FILE}
         for attachment in payload.document.attachments:
             target = folder / safe_name(attachment.name, taken)
-            await self._download(attachment, answer.grant, target)
+            await self._download(Download(self._connection, attachment, target, passed), answer)
             files[attachment.sha256] = target
         with arriving(folder / ENVELOPE_FILE) as file:
             file.write(answer.envelope.SerializeToString())
@@ -150,23 +151,31 @@ class Inbox:
             raise DataLoss("ENVELOPE_MISMATCH", "the envelope is not that of the delivery")
         return payload, signer
 
-    async def _download(
-        self, attachment: document_pb2.Attachment, grant: grant_pb2.SignedGrant, target: Path
-    ) -> None:
-        """Stream one attachment; a broken stream goes on from the byte where it broke."""
-        digest, size = hashlib.sha256(), 0
-        with arriving(target) as file:
+    async def _fetched(self, delivery_id: str) -> inbox_pb2.FetchDeliveryResponse:
+        request = inbox_pb2.FetchDeliveryRequest(delivery_id=delivery_id)
+        return await self._connection.repeat(lambda: self._service.FetchDelivery(request))
 
-            async def rest() -> None:
-                nonlocal size
-                request = storage_pb2.DownloadRequest(sha256=attachment.sha256, offset=size, grant=grant)
-                async for piece in self._blobs.Download(request):
-                    digest.update(piece.chunk)
-                    await asyncio.to_thread(file.write, piece.chunk)
-                    size += len(piece.chunk)
-                if size < attachment.size_bytes:
-                    raise Unavailable("STREAM_CLOSED", "the download ended early", name=attachment.name)
+    async def _download(self, download: Download, answer: inbox_pb2.FetchDeliveryResponse) -> None:
+        """One attachment; a grant that ends before a long download is asked for again."""
+        grant = answer.grant
+        while True:
+            before = download.over
+            try:
+                return await download.run(grant)
+            except PermissionDenied as error:
+                if error.reason != "GRANT_EXPIRED" or download.over <= before:
+                    raise
+            grant = (await self._fetched(answer.delivery.delivery_id)).grant
 
-            if attachment.size_bytes:
-                await self._connection.repeat(rest)
-            check_digest(attachment.sha256, digest.digest(), attachment.name)
+
+def _counted(progress: Progress | None, total: int) -> Callable[[int], None]:
+    """Hears of each piece and tells the sum."""
+    over = 0
+
+    def passed(count: int) -> None:
+        nonlocal over
+        over += count
+        if progress is not None:
+            progress(over, total)
+
+    return passed

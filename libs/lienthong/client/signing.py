@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,7 +94,43 @@ class Signing:
 
         return await self._connection.repeat(call)
 
+    async def sign_digest(
+        self, source: Path, *, document_id: str = "", media_type: str | None = None
+    ) -> bytes:
+        """A signature beside a file too large to be signed inside: DER of CMS, to be kept as `.p7s`.
+
+        With the caller's own key (a leader's certificate), timestamped. The file is hashed here and stays
+        here: it is this computer that says what is signed.
+        """
+        request = signing_pb2.SignDigestRequest(
+            header=signing_pb2.SignDocumentHeader(
+                purpose=signing_pb2.SIGNING_PURPOSE_PERSONAL,
+                organization=self._organization,
+                document_id=document_id,
+                media_type=media_type or media_type_of(source),
+            ),
+            sha256=await asyncio.to_thread(sha256_of, source),
+        )
+        answer = await self._connection.repeat(lambda: self._signing.SignDigest(request))
+        return answer.signature
+
+    async def validate_digest(
+        self, path: Path, signatures: Sequence[bytes]
+    ) -> signing_pb2.ValidateDocumentResponse:
+        """The judgement on signatures beside a file; the file is hashed here and stays here."""
+        request = signing_pb2.ValidateDigestRequest(
+            sha256=await asyncio.to_thread(sha256_of, path), signatures=signatures
+        )
+        answer = await self._connection.repeat(lambda: self._validation.ValidateDigest(request))
+        return answer.report
+
     async def keys(self) -> list[signing_pb2.Key]:
         """The keys at the node that the caller may use or see."""
         answer = await self._signing.ListKeys(signing_pb2.ListKeysRequest())
         return list(answer.keys)
+
+
+def sha256_of(path: Path) -> bytes:
+    """The digest of a file of any size."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()

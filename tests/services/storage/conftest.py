@@ -1,10 +1,11 @@
-"""Storage of one node or more, as callers see it: over mutual TLS, on real PostgreSQL and real files."""
+"""Storage of one node or more, as callers see it: over mutual TLS, on real PostgreSQL, with real files and,
+once more, with a real S3. A test that has nothing to do with where blobs live says `@in_a_folder`."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,7 @@ import pytest_asyncio
 from lienthong.clock import FakeClock
 from lienthong.db import Database
 from lienthong.grant import sign_grant
+from lienthong.ids import new_id
 from lienthong.settings import DatabaseSettings
 from lienthong.storage.v1 import storage_pb2
 from lienthong.storage.v1.storage_pb2_grpc import BlobServiceStub, ReplicationServiceStub
@@ -23,10 +25,11 @@ from lienthong.times import to_timestamp
 from lienthong.types.v1 import grant_pb2
 
 from services.storage.app import PACKAGE, build
-from services.storage.blobs import BlobFolder
 from services.storage.collector import Collector
 from services.storage.settings import StorageSettings
+from tests.services.storage.homes import BucketHome, FolderHome, Home
 from tests.support.postgres import Databases
+from tests.support.seaweed import Seaweed
 from tests.support.serving import Pki, serving
 
 if TYPE_CHECKING:  # the generated module has these classes only in its stubs
@@ -34,6 +37,7 @@ if TYPE_CHECKING:  # the generated module has these classes only in its stubs
 
 CLIENT = "org/G22/client/app"
 ROUTING = "node/H01/routing"
+in_a_folder = pytest.mark.parametrize("home", ["folder"], indirect=True)
 
 
 def digest_of(data: bytes) -> bytes:
@@ -58,6 +62,7 @@ class StorageNode:
     settings: StorageSettings
     clock: FakeClock
     pki: Pki
+    home: Home
     stack: AsyncExitStack
     _channels: dict[str, Any] = field(default_factory=dict)
 
@@ -110,13 +115,14 @@ class StorageNode:
         return (await self.replication(self.routing).Replicate(request)).moved_bytes
 
     def files(self) -> list[str]:
-        """Every file of the folder, blobs and leftovers."""
-        return sorted(path.name for path in self.folder.rglob("*") if path.is_file())
+        """The names of all that is here, blobs and leftovers."""
+        staged = [path.name for path in (self.folder / "staging").iterdir()]
+        return sorted(staged + self.home.names())
 
     def collector(self) -> Collector:
         """A second collector at the same blobs, for the test to run when it likes."""
-        blobs = BlobFolder(self.folder, threads=2)
-        self.stack.callback(blobs.close)
+        blobs = self.home.blobs()
+        self.stack.push_async_callback(blobs.close)
         return Collector(self.database, blobs, self.clock, interval=60, orphan_interval=60, orphan_age=3600)
 
 
@@ -129,6 +135,7 @@ class Mesh:
     folder: Path
     clock: FakeClock
     stack: AsyncExitStack
+    home_of: Callable[[str], Home]
 
     async def start(self, node: str, **settings: Any) -> StorageNode:
         url = await self.databases.create(PACKAGE)
@@ -138,13 +145,18 @@ class Mesh:
         settings.setdefault("collect_interval", 1e9)  # tests collect when they like
         # The node's own collector sleeps: it would take what a test is about to collect and count.
         asleep = {"collect_interval": 1e9, "orphan_interval": 1e9}
+        home = self.home_of(node)
         section = StorageSettings(
-            database=DatabaseSettings(url=url), folder=self.folder / node, **{**asleep, **settings}
+            database=DatabaseSettings(url=url),
+            folder=self.folder / node,
+            **{**asleep, **home.settings, **settings},
         )
         process = self.pki.settings(node, "storage")
         app = await build(section, node=process, database=database, clock=self.clock)
         address = await self.stack.enter_async_context(serving([app], process))
-        return StorageNode(node, section.folder, address, database, section, self.clock, self.pki, self.stack)
+        return StorageNode(
+            node, section.folder, address, database, section, self.clock, self.pki, home, self.stack
+        )
 
     def grant(
         self,
@@ -169,11 +181,29 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
     return Pki.create(tmp_path_factory.mktemp("pki"))
 
 
+@pytest.fixture(scope="session")
+def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaweed]:
+    server = Seaweed.start(tmp_path_factory.mktemp("seaweed") / "server")
+    yield server
+    server.stop()
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def home(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], Home]:
+    """Makes the home of a node's blobs; the server of buckets starts with the first test that needs it."""
+    if request.param == "folder":
+        return lambda node: FolderHome(tmp_path / node)
+    server, test = request.getfixturevalue("seaweed"), new_id().hex
+    return lambda node: BucketHome(server, f"{test}/{node}/")
+
+
 @pytest_asyncio.fixture
-async def mesh(databases: Databases, pki: Pki, tmp_path: Path) -> AsyncIterator[Mesh]:
+async def mesh(
+    databases: Databases, pki: Pki, tmp_path: Path, home: Callable[[str], Home]
+) -> AsyncIterator[Mesh]:
     async with AsyncExitStack() as stack:
         # Files carry the time of the machine, so the clock begins there.
-        yield Mesh(databases, pki, tmp_path, FakeClock(datetime.now(UTC)), stack)
+        yield Mesh(databases, pki, tmp_path, FakeClock(datetime.now(UTC)), stack, home)
 
 
 @pytest_asyncio.fixture

@@ -1,4 +1,4 @@
-"""Prints by how much a process grows that serves, sends and fetches 64 MB: `flat.py URL FOLDER`."""
+"""Prints by how much a process grows that serves, sends and fetches 64 MB: `flat.py SETTINGS FOLDER`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from lienthong.db import Database
-from lienthong.settings import DatabaseSettings
 from lienthong.storage.v1 import storage_pb2
 from lienthong.storage.v1.storage_pb2_grpc import BlobServiceStub
 
@@ -38,12 +37,9 @@ def peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-async def main(url: str, folder: Path) -> None:
-    database = await Database.open(DatabaseSettings(url=url))
+async def main(settings: StorageSettings, folder: Path) -> None:
+    database = await Database.open(settings.database)
     pki = Pki.create(folder / "pki")
-    settings = StorageSettings(
-        database=DatabaseSettings(url=url), folder=folder / "blobs", free_floor_bytes=0
-    )
     process = pki.settings("H01", "storage")
     async with serving([await build(settings, node=process, database=database)], process) as address:
         channel = pki.channel("org/G22/client/app", "H01", address)
@@ -57,4 +53,4 @@ async def main(url: str, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], Path(sys.argv[2])))
+    asyncio.run(main(StorageSettings.model_validate_json(sys.argv[1]), Path(sys.argv[2])))

@@ -14,7 +14,7 @@ from lienthong.pki.testing import TestAuthority
 from lienthong.storage.v1 import storage_pb2
 from lienthong.types.v1 import grant_pb2
 
-from tests.services.storage.conftest import CLIENT, Mesh, StorageNode, digest_of, until
+from tests.services.storage.conftest import CLIENT, Mesh, StorageNode, digest_of, in_a_folder, until
 from tests.support.serving import Pki
 
 OTHER = "org/H01.15/clerk/an"
@@ -31,8 +31,7 @@ async def test_what_goes_in_comes_out(node: StorageNode) -> None:
     assert stored.size_bytes == len(DATA)
     assert await node.download(stored.sha256) == DATA
     assert node.files() == [stored.sha256.hex()]
-    name = stored.sha256.hex()
-    assert (node.folder / name[:2] / name[2:4] / name).read_bytes() == DATA
+    assert node.home.bytes_of(stored.sha256) == DATA
 
 
 @pytest.mark.parametrize(("offset", "length"), [(0, 1), (1, 0), (300_000, 400_000), (len(DATA) - 1, 1)])
@@ -44,6 +43,7 @@ async def test_ranges(node: StorageNode, offset: int, length: int) -> None:
 
 
 @pytest.mark.parametrize(("offset", "length"), [(-1, 0), (4, 0), (0, 4), (2, 2), (0, -1)])
+@in_a_folder
 async def test_a_range_outside_is_refused(node: StorageNode, offset: int, length: int) -> None:
     sha256 = (await node.upload(b"abc")).sha256
 
@@ -89,6 +89,7 @@ async def test_too_large_is_refused_announced_or_not(node: StorageNode) -> None:
     assert node.files() == []
 
 
+@in_a_folder
 async def test_a_full_disk_says_when_to_come_back(mesh: Mesh) -> None:
     node = await mesh.start("H01", free_floor_bytes=2**60)
 
@@ -98,6 +99,7 @@ async def test_a_full_disk_says_when_to_come_back(mesh: Mesh) -> None:
     assert node.files() == []
 
 
+@in_a_folder
 async def test_a_stream_needs_its_header_and_small_chunks(node: StorageNode) -> None:
     header = storage_pb2.UploadRequest(header=storage_pb2.UploadHeader(organization="G22"))
     large = storage_pb2.UploadRequest(chunk=bytes(512 * 1024 + 1))
@@ -162,6 +164,7 @@ async def test_the_same_bytes_twice_at_once(node: StorageNode) -> None:
     assert await node.download(answers[0].sha256) == DATA[:700_000]
 
 
+@in_a_folder
 async def test_a_digest_is_no_bearer_token(node: StorageNode) -> None:
     sha256 = (await node.upload(b"of G22")).sha256
 
@@ -181,6 +184,7 @@ async def test_having_the_bytes_gives_the_grant(node: StorageNode) -> None:
     assert await node.download(sha256, OTHER) == b"both have it"
 
 
+@in_a_folder
 async def test_routing_uploads_for_any_organization_of_its_node(node: StorageNode) -> None:
     sha256 = (await node.upload(b"on behalf", node.routing, organization="G22")).sha256
 
@@ -191,6 +195,7 @@ async def test_routing_uploads_for_any_organization_of_its_node(node: StorageNod
         await node.upload(b"x", FOREIGN_ROUTING)
 
 
+@in_a_folder
 async def test_an_upload_grant_ends(mesh: Mesh, node: StorageNode) -> None:
     stored = await node.upload(b"short-lived")
     mesh.clock.advance(node.settings.upload_grant)
@@ -223,6 +228,7 @@ async def test_a_grant_of_routing_lets_the_named_organization_download(mesh: Mes
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else value,
 )
+@in_a_folder
 async def test_a_grant_for_anything_else_is_refused(
     mesh: Mesh, node: StorageNode, changed: dict[str, Any], reason: str
 ) -> None:
@@ -234,6 +240,7 @@ async def test_a_grant_for_anything_else_is_refused(
         await node.download(sha256, OTHER, grant=grant)
 
 
+@in_a_folder
 async def test_a_tampered_or_untrusted_grant_is_refused(
     mesh: Mesh, node: StorageNode, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -244,7 +251,7 @@ async def test_a_tampered_or_untrusted_grant_is_refused(
     )
     unsigned = grant_pb2.SignedGrant(payload=good.payload)
     stranger = Pki(TestAuthority.create(tmp_path_factory.mktemp("stranger"), mesh.clock))
-    foreign = Mesh(mesh.databases, stranger, mesh.folder, mesh.clock, mesh.stack)
+    foreign = Mesh(mesh.databases, stranger, mesh.folder, mesh.clock, mesh.stack, mesh.home_of)
 
     for grant in (tampered, unsigned, foreign.grant([sha256], organization="H01.15")):
         with pytest.raises(PermissionDenied, match="GRANT_INVALID"):
@@ -253,12 +260,11 @@ async def test_a_tampered_or_untrusted_grant_is_refused(
 
 async def test_damaged_bytes_are_told_and_healed_by_a_new_upload(node: StorageNode) -> None:
     sha256 = (await node.upload(DATA[:600_000])).sha256
-    path = next(node.folder.rglob(sha256.hex()))
 
-    path.write_bytes(DATA[:599_999] + b"!")
+    node.home.write(sha256, DATA[:599_999] + b"!")
     with pytest.raises(DataLoss, match="BLOB_CORRUPT"):
         await node.download(sha256)
-    path.write_bytes(b"shorter")
+    node.home.write(sha256, b"shorter")
     with pytest.raises(DataLoss, match="BLOB_CORRUPT"):
         await node.download(sha256, offset=1, length=2)
 
@@ -266,6 +272,7 @@ async def test_damaged_bytes_are_told_and_healed_by_a_new_upload(node: StorageNo
     assert await node.download(sha256) == DATA[:600_000]
 
 
+@in_a_folder
 async def test_stat_answers_in_the_order_asked(node: StorageNode) -> None:
     mine = (await node.upload(b"mine")).sha256
     theirs = (await node.upload(b"theirs!", OTHER, organization="H01.15")).sha256

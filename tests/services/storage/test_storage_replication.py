@@ -21,7 +21,7 @@ from lienthong.errors import (
 from lienthong.storage.v1 import storage_pb2
 from lienthong.types.v1 import grant_pb2
 
-from tests.services.storage.conftest import Mesh, StorageNode, digest_of, until
+from tests.services.storage.conftest import Mesh, StorageNode, digest_of, in_a_folder, until
 from tests.services.storage.wire import Wire
 
 PULL = storage_pb2.REPLICATION_DIRECTION_PULL
@@ -124,6 +124,7 @@ async def test_orders_at_the_same_time_cross_once(link: Link, way: str) -> None:
     ids=["other peer", "own word", "expired"],
 )
 @pytest.mark.parametrize("way", ["pull", "push"])
+@in_a_folder
 async def test_only_the_peers_routing_opens_its_storage(
     link: Link, way: str, changed: dict[str, Any], reason: str
 ) -> None:
@@ -136,6 +137,7 @@ async def test_only_the_peers_routing_opens_its_storage(
         await order([digest_of(b"new")], **changed)
 
 
+@in_a_folder
 async def test_a_grant_opens_one_way_and_its_digests_only(link: Link) -> None:
     await link.parent.upload(b"secret of others")
     pull = link.grant([digest_of(b"else")], grant_pb2.GRANT_PURPOSE_PULL)
@@ -182,12 +184,13 @@ async def test_the_sick_source_is_told_and_leaves_nothing(link: Link) -> None:
     for node, order in ((link.parent, link.pull), (link.child, link.push)):
         data = b"sound " * 100_000 + node.node.encode()
         sha256 = (await node.upload(data)).sha256
-        next(node.folder.rglob(sha256.hex())).write_bytes(b"rotten" * 100_000 + node.node.encode())
+        node.home.write(sha256, b"rotten" * 100_000 + node.node.encode())
         with pytest.raises(DataLoss, match="BLOB_CORRUPT"):
             await order([sha256])
     await until(lambda: len(link.parent.files()) == len(link.child.files()) == 1)
 
 
+@in_a_folder
 async def test_unknown_blobs_and_peers(link: Link) -> None:
     for order in (link.pull, link.push):
         with pytest.raises(NotFound, match="BLOB_UNKNOWN"):
@@ -213,6 +216,66 @@ async def test_a_cut_pull_goes_on_where_it_was_cut(link: Link) -> None:
     assert await link.child.download(DIGESTS[2], link.child.routing) == FILES[2]
 
 
+async def cut_off(link: Link, digests: list[bytes], after: int) -> int:
+    """An order that is given up when so much came; how much of the blob that broke is kept."""
+    before, link.wire.away = staged_bytes(link), False
+    link.wire.cut_after, link.wire.stays_cut = link.wire.from_target + after, True
+    link.wire.pause = 0.01
+    with pytest.raises(Unavailable, match="PEER_UNAVAILABLE"):
+        await link.pull(digests)
+    link.wire.away = link.wire.stays_cut = False
+    return staged_bytes(link) - before
+
+
+def staged_bytes(link: Link) -> int:
+    return sum(path.stat().st_size for path in (link.child.folder / "staging").iterdir())
+
+
+async def test_a_later_order_goes_on_inside_the_blob_that_broke(link: Link) -> None:
+    for data in FILES:
+        await link.parent.upload(data)
+    here = await cut_off(link, [DIGESTS[2]], SIZE // 2)
+    here += await cut_off(link, [DIGESTS[2]], SIZE // 5)
+    assert len(FILES[2]) // 2 < here < len(FILES[2])
+
+    assert await link.pull(DIGESTS) == SIZE - here
+
+    assert link.wire.from_target < SIZE * 1.5
+    assert await link.child.download(DIGESTS[2], link.child.routing) == FILES[2]
+    assert len(link.child.files()) == len(FILES)
+
+
+@in_a_folder
+async def test_one_order_goes_on_inside_several_blobs(link: Link) -> None:
+    files = [CHANCE.randbytes(2**20) for _ in range(3)]
+    digests = [(await link.parent.upload(data)).sha256 for data in files]
+    here = await cut_off(link, digests[:1], 2**19) + await cut_off(link, digests[1:2], 2**18)
+
+    assert await link.pull(digests) == 3 * 2**20 - here
+    assert len(link.child.files()) == 3
+
+
+@in_a_folder
+async def test_what_is_kept_of_a_pull_is_no_upload_of_anybody(link: Link) -> None:
+    await link.parent.upload(FILES[2])
+    await cut_off(link, DIGESTS[2:], SIZE // 2)
+    named = storage_pb2.GetUploadRequest(organization="G22", sha256=DIGESTS[2], size_bytes=len(FILES[2]))
+
+    assert (await link.child.blobs().GetUpload(named)).offset == 0
+
+
+@in_a_folder
+async def test_a_spoilt_beginning_is_fetched_again(link: Link) -> None:
+    await link.parent.upload(FILES[2])
+    here = await cut_off(link, DIGESTS[2:], SIZE // 2)
+    [kept] = (link.child.folder / "staging").iterdir()
+    kept.write_bytes(bytes(here))
+
+    assert await link.pull(DIGESTS[2:]) == len(FILES[2]) - here + len(FILES[2])
+    assert await link.child.download(DIGESTS[2], link.child.routing) == FILES[2]
+
+
+@in_a_folder
 async def test_a_peer_that_stays_away_is_unavailable(link: Link) -> None:
     await link.wire.close()
 
@@ -223,6 +286,7 @@ async def test_a_peer_that_stays_away_is_unavailable(link: Link) -> None:
     assert link.child.files() == [DIGESTS[0].hex()]
 
 
+@in_a_folder
 async def test_strangers_do_not_get_in(link: Link) -> None:
     request = storage_pb2.PullBlobsRequest(digests=DIGESTS)
 

@@ -81,7 +81,8 @@ class BlobServiceServicer:
         Answers when bytes, folder and row are durable. The organization itself (client, clerk, leader) or routing of the same node on its behalf.
         Idempotent: the same bytes again renew the grant. Where the header announces digest and size, what came before a break is kept for an hour and
         more: ask GetUpload how much, and go on from there.
-        Errors: INVALID_ARGUMENT DIGEST_MISMATCH, SIZE_MISMATCH, UPLOAD_HEADER_MISSING, CHUNK_TOO_LARGE; FAILED_PRECONDITION UPLOAD_OFFSET_WRONG;
+        Errors: INVALID_ARGUMENT DIGEST_MISMATCH, SIZE_MISMATCH, UPLOAD_HEADER_MISSING, CHUNK_TOO_LARGE, ORGANIZATION_MALFORMED;
+        PERMISSION_DENIED SENDER_FOREIGN; FAILED_PRECONDITION UPLOAD_OFFSET_WRONG (metadata `offset`: bytes that are here, and can be gone on from);
         RESOURCE_EXHAUSTED ATTACHMENT_TOO_LARGE, STORAGE_FULL.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -91,7 +92,8 @@ class BlobServiceServicer:
     def GetUpload(self, request, context):
         """Tells how many bytes of an announced upload are here, so that a broken one goes on where it broke. The organization itself or routing of the
         same node on its behalf; only for the organization whose upload it was. Read only. An upload that nobody began is one of 0 bytes, no error.
-        Errors: INVALID_ARGUMENT DIGEST_MALFORMED, SIZE_MISMATCH; PERMISSION_DENIED UPLOAD_FOREIGN.
+        Errors: INVALID_ARGUMENT DIGEST_MALFORMED, SIZE_MISMATCH, ORGANIZATION_MALFORMED; PERMISSION_DENIED SENDER_FOREIGN;
+        RESOURCE_EXHAUSTED ATTACHMENT_TOO_LARGE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

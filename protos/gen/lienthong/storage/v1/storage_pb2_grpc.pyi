@@ -38,13 +38,15 @@ class BlobServiceStub:
     Answers when bytes, folder and row are durable. The organization itself (client, clerk, leader) or routing of the same node on its behalf.
     Idempotent: the same bytes again renew the grant. Where the header announces digest and size, what came before a break is kept for an hour and
     more: ask GetUpload how much, and go on from there.
-    Errors: INVALID_ARGUMENT DIGEST_MISMATCH, SIZE_MISMATCH, UPLOAD_HEADER_MISSING, CHUNK_TOO_LARGE; FAILED_PRECONDITION UPLOAD_OFFSET_WRONG;
+    Errors: INVALID_ARGUMENT DIGEST_MISMATCH, SIZE_MISMATCH, UPLOAD_HEADER_MISSING, CHUNK_TOO_LARGE, ORGANIZATION_MALFORMED;
+    PERMISSION_DENIED SENDER_FOREIGN; FAILED_PRECONDITION UPLOAD_OFFSET_WRONG (metadata `offset`: bytes that are here, and can be gone on from);
     RESOURCE_EXHAUSTED ATTACHMENT_TOO_LARGE, STORAGE_FULL.
     """
     GetUpload: _grpc.UnaryUnaryMultiCallable[_storage_pb2.GetUploadRequest, _storage_pb2.GetUploadResponse]
     """Tells how many bytes of an announced upload are here, so that a broken one goes on where it broke. The organization itself or routing of the
     same node on its behalf; only for the organization whose upload it was. Read only. An upload that nobody began is one of 0 bytes, no error.
-    Errors: INVALID_ARGUMENT DIGEST_MALFORMED, SIZE_MISMATCH; PERMISSION_DENIED UPLOAD_FOREIGN.
+    Errors: INVALID_ARGUMENT DIGEST_MALFORMED, SIZE_MISMATCH, ORGANIZATION_MALFORMED; PERMISSION_DENIED SENDER_FOREIGN;
+    RESOURCE_EXHAUSTED ATTACHMENT_TOO_LARGE.
     """
     Download: _grpc.UnaryStreamMultiCallable[_storage_pb2.DownloadRequest, _storage_pb2.DownloadResponse]
     """Streams a blob, or a range of it. Routing and signing of the same node; the organization that holds its upload grant, or a grant
@@ -74,13 +76,15 @@ class BlobServiceAsyncStub(BlobServiceStub):
     Answers when bytes, folder and row are durable. The organization itself (client, clerk, leader) or routing of the same node on its behalf.
     Idempotent: the same bytes again renew the grant. Where the header announces digest and size, what came before a break is kept for an hour and
     more: ask GetUpload how much, and go on from there.
-    Errors: INVALID_ARGUMENT DIGEST_MISMATCH, SIZE_MISMATCH, UPLOAD_HEADER_MISSING, CHUNK_TOO_LARGE; FAILED_PRECONDITION UPLOAD_OFFSET_WRONG;
+    Errors: INVALID_ARGUMENT DIGEST_MISMATCH, SIZE_MISMATCH, UPLOAD_HEADER_MISSING, CHUNK_TOO_LARGE, ORGANIZATION_MALFORMED;
+    PERMISSION_DENIED SENDER_FOREIGN; FAILED_PRECONDITION UPLOAD_OFFSET_WRONG (metadata `offset`: bytes that are here, and can be gone on from);
     RESOURCE_EXHAUSTED ATTACHMENT_TOO_LARGE, STORAGE_FULL.
     """
     GetUpload: _aio.UnaryUnaryMultiCallable[_storage_pb2.GetUploadRequest, _storage_pb2.GetUploadResponse]  # type: ignore[assignment]
     """Tells how many bytes of an announced upload are here, so that a broken one goes on where it broke. The organization itself or routing of the
     same node on its behalf; only for the organization whose upload it was. Read only. An upload that nobody began is one of 0 bytes, no error.
-    Errors: INVALID_ARGUMENT DIGEST_MALFORMED, SIZE_MISMATCH; PERMISSION_DENIED UPLOAD_FOREIGN.
+    Errors: INVALID_ARGUMENT DIGEST_MALFORMED, SIZE_MISMATCH, ORGANIZATION_MALFORMED; PERMISSION_DENIED SENDER_FOREIGN;
+    RESOURCE_EXHAUSTED ATTACHMENT_TOO_LARGE.
     """
     Download: _aio.UnaryStreamMultiCallable[_storage_pb2.DownloadRequest, _storage_pb2.DownloadResponse]  # type: ignore[assignment]
     """Streams a blob, or a range of it. Routing and signing of the same node; the organization that holds its upload grant, or a grant
@@ -113,7 +117,8 @@ class BlobServiceServicer(metaclass=_abc_1.ABCMeta):
         Answers when bytes, folder and row are durable. The organization itself (client, clerk, leader) or routing of the same node on its behalf.
         Idempotent: the same bytes again renew the grant. Where the header announces digest and size, what came before a break is kept for an hour and
         more: ask GetUpload how much, and go on from there.
-        Errors: INVALID_ARGUMENT DIGEST_MISMATCH, SIZE_MISMATCH, UPLOAD_HEADER_MISSING, CHUNK_TOO_LARGE; FAILED_PRECONDITION UPLOAD_OFFSET_WRONG;
+        Errors: INVALID_ARGUMENT DIGEST_MISMATCH, SIZE_MISMATCH, UPLOAD_HEADER_MISSING, CHUNK_TOO_LARGE, ORGANIZATION_MALFORMED;
+        PERMISSION_DENIED SENDER_FOREIGN; FAILED_PRECONDITION UPLOAD_OFFSET_WRONG (metadata `offset`: bytes that are here, and can be gone on from);
         RESOURCE_EXHAUSTED ATTACHMENT_TOO_LARGE, STORAGE_FULL.
         """
 
@@ -125,7 +130,8 @@ class BlobServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_storage_pb2.GetUploadResponse, _abc.Awaitable[_storage_pb2.GetUploadResponse]]:
         """Tells how many bytes of an announced upload are here, so that a broken one goes on where it broke. The organization itself or routing of the
         same node on its behalf; only for the organization whose upload it was. Read only. An upload that nobody began is one of 0 bytes, no error.
-        Errors: INVALID_ARGUMENT DIGEST_MALFORMED, SIZE_MISMATCH; PERMISSION_DENIED UPLOAD_FOREIGN.
+        Errors: INVALID_ARGUMENT DIGEST_MALFORMED, SIZE_MISMATCH, ORGANIZATION_MALFORMED; PERMISSION_DENIED SENDER_FOREIGN;
+        RESOURCE_EXHAUSTED ATTACHMENT_TOO_LARGE.
         """
 
     @_abc_1.abstractmethod
