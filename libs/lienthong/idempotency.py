@@ -124,6 +124,16 @@ async def record_many(tx: Transaction, answers: Sequence[tuple[tuple[str, UUID],
         raise Internal("REQUEST_NOT_RECALLED", "an answer was recorded for a request that is not ours to do")
 
 
+async def forget_many(tx: Transaction, keys: Sequence[tuple[str, UUID]]) -> None:
+    """Take back what `recall_many` found new in this transaction: those requests were refused after all."""
+    await tx.execute(
+        "DELETE FROM request USING unnest($1::text[], $2::uuid[]) AS refused(caller, request_id)"
+        " WHERE request.caller = refused.caller AND request.request_id = refused.request_id",
+        [caller for caller, _ in keys],
+        [request_id for _, request_id in keys],
+    )
+
+
 async def forget(queries: Queries, before: datetime, limit: int = 10_000) -> int:
     """Remove up to `limit` requests older than `before`, and say how many went."""
     tag = await queries.execute(

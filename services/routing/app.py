@@ -120,6 +120,7 @@ def _parts(
         signing,
         channels.stub(ValidationServiceStub, "signing"),
         station.clock,
+        settings.max_parse_bytes,
     )
     seals = Seals(signing, trust, station.clock)
     dispatch = Dispatch(station)

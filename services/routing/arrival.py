@@ -18,7 +18,7 @@ from uuid import UUID
 
 from lienthong import queue
 from lienthong.db import Transaction, UniqueViolation
-from lienthong.errors import Aborted, DomainError
+from lienthong.errors import Aborted, DomainError, ResourceExhausted
 from lienthong.events import NewEvent, append
 from lienthong.queue import Claim
 from lienthong.routing.v1 import queue_pb2
@@ -30,17 +30,19 @@ from lienthong.types.v1 import document_pb2
 from services.routing import delivery_store, transfer_store
 from services.routing.attachments import Attachments
 from services.routing.delivery_store import NewDelivery
+from services.routing.detached import for_readers
 from services.routing.dispatch import Dispatch
 from services.routing.domain import FORMAT_VERSION, Status
+from services.routing.issuing import EVENT
 from services.routing.receipts import ReceiptBook, ReceiptMaker
 from services.routing.station import Station
-from services.routing.submission import EVENT
 from services.routing.transfer_store import Envelope, Transfer, TransferState
 
 _log: Final = logging.getLogger("lienthong.routing.arrival")
 
 INBOX: Final = "inbox"
 _RETRY_SECONDS: Final = 2.0
+_TOO_LARGE: Final = "DOCUMENT_TOO_LARGE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,15 +135,33 @@ class Arrival:
             return []  # nothing of it is read, so it will be refused
         document = arriving.payload.document
         with span_from(arriving.transfer.traceparent, "validate attachments"):
-            for sha256, content in arriving.envelope.blobs.items():
-                await self._attachments.write(arriving.transfer.recipients[0], sha256, content)
             digests = sorted({attachment.sha256 for attachment in document.attachments})
-            await self._attachments.require(f"envelope/{arriving.envelope.envelope_id}", digests)
+            holder = f"envelope/{arriving.envelope.envelope_id}"
+            # What many documents have in common (a letterhead, a bulk of one text) is here after the first.
+            missing = await self._attachments.hold(holder, digests)
+            for sha256 in missing:
+                if sha256 in arriving.envelope.blobs:
+                    content = arriving.envelope.blobs[sha256]
+                    await self._attachments.write(arriving.transfer.recipients[0], sha256, content)
+            if missing:
+                await self._attachments.require(holder, digests)
             await self._checkpoint("arrival.stored")
-            reports = await asyncio.gather(
-                *(self._attachments.validate(a.sha256, a.media_type) for a in document.attachments)
-            )
+            reports = await asyncio.gather(*(self._report(attachment) for attachment in document.attachments))
         return [verdict_of(report) for report in reports]
+
+    async def _report(self, attachment: document_pb2.Attachment) -> signing_pb2.ValidateDocumentResponse:
+        """Storage hashed the bytes itself: of a file with signatures beside it only the digest is judged."""
+        if attachment.detached_signatures:
+            return await self._attachments.detached.validate(attachment)
+        if self._attachments.detached.has(attachment):
+            return _unparsed(attachment)
+        try:
+            return await self._attachments.validate(attachment.sha256, attachment.media_type)
+        except ResourceExhausted as error:
+            # The sender's word on the size was wrong: no retry makes the file smaller.
+            if error.reason != _TOO_LARGE:
+                raise
+            return _unparsed(attachment)
 
     async def _commit(self, ready: Sequence[tuple[Arriving, list[document_pb2.AttachmentVerdict]]]) -> None:
         known = await delivery_store.known_recipients(self._db, [a.envelope.envelope_id for a, _ in ready])
@@ -227,7 +247,7 @@ class Arrival:
             delivery_id=str(delivery.delivery_id),
             envelope_id=str(delivery.envelope_id),
             recipient=delivery.recipient,
-            document=document_pb2.Document.FromString(delivery.document),
+            document=for_readers(document_pb2.Document.FromString(delivery.document)),
             arrive_time=to_timestamp(delivery.arrive_time),
         )
         return NewEvent(
@@ -274,6 +294,13 @@ def make_negative(receipt: document_pb2.Receipt, reason: str) -> None:
     receipt.outcome = document_pb2.TRANSPORT_OUTCOME_NOT_DELIVERED
     receipt.reason_code = reason
     receipt.reason = reason
+
+
+def _unparsed(attachment: document_pb2.Attachment) -> signing_pb2.ValidateDocumentResponse:
+    """The judgement on a file that nobody here can look into, and that nothing beside it vouches for."""
+    return signing_pb2.ValidateDocumentResponse(
+        sha256=attachment.sha256, verdict=document_pb2.VERDICT_INVALID, reasons=[_TOO_LARGE]
+    )
 
 
 def verdict_of(report: signing_pb2.ValidateDocumentResponse) -> document_pb2.AttachmentVerdict:

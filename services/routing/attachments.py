@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from lienthong.batching import Batcher
+from lienthong.clock import Clock
 from lienthong.errors import DataLoss, NotFound
 from lienthong.signing.v1 import signing_pb2
 from lienthong.storage.v1 import storage_pb2
 from lienthong.types.v1 import document_pb2
 
+from services.routing.detached import DetachedFiles
 from services.routing.domain import Attachment
 from services.routing.feeds import Feed
+from services.routing.verdicts import Question, Verdicts
 
 if TYPE_CHECKING:
     from lienthong.signing.v1.signing_pb2_grpc import SigningServiceAsyncStub, ValidationServiceAsyncStub
@@ -23,6 +28,9 @@ _SEAL_SECONDS: Final = 120.0
 # The timestamp authority of the state answers in 2 to 131 s (measured elsewhere: domain.md 8.2).
 _STAMP_SECONDS: Final = 900.0
 _MOVE_SECONDS: Final = 600.0
+# So that a call stays under storage's limits of 10,000 digests and 1,000 holds.
+_STAT_DOCUMENTS: Final = 64
+_HOLD_DOCUMENTS: Final = 256
 
 SignedPiece = signing_pb2.SignDocumentResponse | signing_pb2.ExtendSignatureResponse
 
@@ -50,19 +58,43 @@ class Attachments:
         blobs: BlobServiceAsyncStub,
         signing: SigningServiceAsyncStub,
         validation: ValidationServiceAsyncStub,
+        clock: Clock,
+        max_parse_bytes: int,
     ) -> None:
+        self.detached = DetachedFiles(signing, validation, max_parse_bytes)
         self._blobs = blobs
         self._signing = signing
         self._validation = validation
+        self._verdicts = Verdicts(clock)
+        # Documents of one moment share their calls; a document has at most 100 attachments.
+        self._stats = Batcher(self._stat_all, max_items=_STAT_DOCUMENTS)
+        self._holds = Batcher(self._hold_all, max_items=_HOLD_DOCUMENTS)
 
     async def stat(self, digests: Sequence[bytes], organization: str) -> dict[bytes, storage_pb2.BlobStat]:
         """What storage knows of each digest, and whether the organization uploaded it."""
-        request = storage_pb2.StatBlobsRequest(digests=digests, organization=organization)
-        return {blob.sha256: blob for blob in (await self._blobs.StatBlobs(request)).blobs}
+        return await self._stats.submit((organization, tuple(digests)))
+
+    async def _stat_all(
+        self, asked: list[tuple[str, tuple[bytes, ...]]]
+    ) -> list[dict[bytes, storage_pb2.BlobStat]]:
+        by_organization: defaultdict[str, dict[bytes, storage_pb2.BlobStat]] = defaultdict(dict)
+        for organization in sorted({organization for organization, _ in asked}):
+            digests = sorted({d for owner, wanted in asked if owner == organization for d in wanted})
+            request = storage_pb2.StatBlobsRequest(digests=digests, organization=organization)
+            response = await self._blobs.StatBlobs(request)
+            by_organization[organization] = {blob.sha256: blob for blob in response.blobs}
+        return [{d: by_organization[owner][d] for d in wanted} for owner, wanted in asked]
 
     async def hold(self, holder: str, digests: Sequence[bytes]) -> list[bytes]:
         """Make the blobs durable for the holder; returns those that are not there."""
-        return await self.hold_many({holder: digests})
+        return await self._holds.submit((holder, tuple(digests)))
+
+    async def _hold_all(self, asked: list[tuple[str, tuple[bytes, ...]]]) -> list[list[bytes]]:
+        holds: defaultdict[str, list[bytes]] = defaultdict(list)
+        for holder, digests in asked:
+            holds[holder].extend(digests)
+        missing = set(await self.hold_many({holder: sorted(set(wanted)) for holder, wanted in holds.items()}))
+        return [[digest for digest in digests if digest in missing] for _, digests in asked]
 
     async def hold_many(self, holds: Mapping[str, Sequence[bytes]]) -> list[bytes]:
         """`hold` for several holders in one call."""
@@ -94,7 +126,24 @@ class Attachments:
         intended: signing_pb2.SigningPurpose.ValueType = signing_pb2.SIGNING_PURPOSE_UNSPECIFIED,
         organization: str = "",
     ) -> signing_pb2.ValidateDocumentResponse:
-        """The judgement on the signatures of one stored file, and on the agency's that is to follow."""
+        """The judgement on the signatures of one stored file, and on the agency's that is to follow.
+
+        It may be some seconds old (verdicts.py), and is shared: it is not to be changed.
+        """
+        is_intended = intended != signing_pb2.SIGNING_PURPOSE_UNSPECIFIED
+        question = Question(sha256, media_type, intended, organization if is_intended else "")
+        return await self._verdicts.of(
+            question, lambda: self._judge(sha256, media_type, intended=intended, organization=organization)
+        )
+
+    async def _judge(
+        self,
+        sha256: bytes,
+        media_type: str,
+        *,
+        intended: signing_pb2.SigningPurpose.ValueType,
+        organization: str,
+    ) -> signing_pb2.ValidateDocumentResponse:
         header = signing_pb2.ValidateDocumentHeader(
             media_type=media_type, intended_purpose=intended, organization=organization
         )

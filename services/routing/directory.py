@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
@@ -32,13 +33,17 @@ class Directory:
         self._tree = Tree({})
         self._tree_time = float("-inf")
         self._known_time = float("-inf")
+        # A bulk of documents asks the same at one moment: one asks, the others find the answer.
+        self._asking = asyncio.Lock()
 
     async def tree(self) -> Tree:
         """The nodes with their parents."""
         if self._clock.monotonic() - self._tree_time > _FRESH_SECONDS:
-            nodes = (await self._stub.ListNodes(pb.ListNodesRequest())).nodes
-            self._tree = Tree({node.node: node.parent for node in nodes})
-            self._tree_time = self._clock.monotonic()
+            async with self._asking:
+                if self._clock.monotonic() - self._tree_time > _FRESH_SECONDS:
+                    nodes = (await self._stub.ListNodes(pb.ListNodesRequest())).nodes
+                    self._tree = Tree({node.node: node.parent for node in nodes})
+                    self._tree_time = self._clock.monotonic()
         return self._tree
 
     async def resolve(self, codes: Sequence[str]) -> list[pb.ResolvedRecipient]:
@@ -47,13 +52,16 @@ class Directory:
         if now - self._known_time > _FRESH_SECONDS or len(self._known) > _MAX_KNOWN:
             self._known, self._known_time = {}, now
         known = self._known
-        missing = [code for code in dict.fromkeys(codes) if code not in known]
+        if any(code not in known for code in codes):
+            async with self._asking:
+                await self._ask(known, [code for code in dict.fromkeys(codes) if code not in known])
+        return [known[code] for code in codes]
+
+    async def _ask(self, known: dict[str, pb.ResolvedRecipient], missing: Sequence[str]) -> None:
         for start in range(0, len(missing), _RESOLVE_ITEMS):
             request = pb.ResolveRecipientsRequest(codes=missing[start : start + _RESOLVE_ITEMS])
-            known.update(
-                {item.code: item for item in (await self._stub.ResolveRecipients(request)).recipients}
-            )
-        return [known[code] for code in codes]
+            response = await self._stub.ResolveRecipients(request)
+            known.update({item.code: item for item in response.recipients})
 
     async def serving_nodes(self, codes: Sequence[str]) -> dict[str, str]:
         """The node that serves each code; "" where it cannot receive."""

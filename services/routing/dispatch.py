@@ -13,7 +13,7 @@ from lienthong.times import from_timestamp
 from lienthong.types.v1 import document_pb2, envelope_pb2
 
 from services.routing import transfer_store
-from services.routing.domain import INLINE_BYTES, Attachment, Document, priority
+from services.routing.domain import INLINE_BYTES, INLINE_IN_DOCUMENT, Attachment, Document, priority
 from services.routing.station import Station
 from services.routing.transfer_store import Envelope, Transfer
 
@@ -50,12 +50,27 @@ def keep(
 
 def large(document: Document) -> list[Attachment]:
     """Attachments that travel from storage to storage."""
-    return [a for a in document.attachments if a.size_bytes > INLINE_BYTES]
+    return _sorted_out(document)[1]
 
 
 def small(document: Document) -> list[Attachment]:
-    """Attachments that ride in the batch."""
-    return [a for a in document.attachments if a.size_bytes <= INLINE_BYTES]
+    """Attachments that ride in the batch: the small ones, in their order, as long as there is room."""
+    return _sorted_out(document)[0]
+
+
+def _sorted_out(document: Document) -> tuple[list[Attachment], list[Attachment]]:
+    """Both sides of a link must come to the same answer, so it follows from the signed document alone."""
+    riding: list[Attachment] = []
+    others: list[Attachment] = []
+    room = INLINE_IN_DOCUMENT
+    for attachment in document.attachments:
+        size = max(attachment.size_bytes, 0)
+        if size <= min(INLINE_BYTES, room):
+            riding.append(attachment)
+            room -= size
+        else:
+            others.append(attachment)
+    return riding, others
 
 
 class Dispatch:

@@ -21,6 +21,13 @@ MAX_RECIPIENTS: Final = 10_000
 MAX_ATTACHMENTS: Final = 100
 # Attachments up to this size ride in the batch (design section 8).
 INLINE_BYTES: Final = 64 * 1024
+# All small ones of a document together: what exceeds it travels from storage to storage like large ones. With
+# recipients and signatures a transfer then stays below what a link takes (custody.py).
+INLINE_IN_DOCUMENT: Final = 192 * 1024
+# Signatures beside one file, and beside all files of a document.
+MAX_DETACHED_SIGNATURES: Final = 4
+MAX_DETACHED_BYTES: Final = 32 * 1024
+MAX_DETACHED_IN_DOCUMENT: Final = 256 * 1024
 STATUS_REASON_LETTERS: Final = 500
 
 PDF: Final = "application/pdf"
@@ -185,6 +192,16 @@ def check_attachments(attachments: Sequence[Attachment]) -> None:
         )
     for place, attachment in enumerate(attachments):
         _check_attachment(attachment, f"document.attachments[{place}]")
+        _check_detached(attachment, f"document.attachments[{place}].detached_signatures")
+    total = sum(len(signature) for a in attachments for signature in a.detached_signatures)
+    if total > MAX_DETACHED_IN_DOCUMENT:
+        raise InvalidArgument(
+            "DETACHED_SIGNATURE_INVALID",
+            "the signatures beside the files of a document are at most 256 KiB together",
+            field="document.attachments",
+            size_bytes=total,
+            limit=MAX_DETACHED_IN_DOCUMENT,
+        )
 
 
 def _check_attachment(attachment: Attachment, field: str) -> None:
@@ -205,6 +222,21 @@ def _check_attachment(attachment: Attachment, field: str) -> None:
             "MAIN is a PDF, other attachments are PDF or Office Open XML",
             field=f"{field}.media_type",
             media_type=attachment.media_type,
+        )
+
+
+def _check_detached(attachment: Attachment, field: str) -> None:
+    signatures = attachment.detached_signatures
+    if len(signatures) > MAX_DETACHED_SIGNATURES:
+        raise InvalidArgument(
+            "DETACHED_SIGNATURE_INVALID",
+            f"at most {MAX_DETACHED_SIGNATURES} signatures lie beside a file",
+            field=field,
+            count=len(signatures),
+        )
+    if any(not 0 < len(signature) <= MAX_DETACHED_BYTES for signature in signatures):
+        raise InvalidArgument(
+            "DETACHED_SIGNATURE_INVALID", "a signature beside a file has at most 32 KiB", field=field
         )
 
 

@@ -43,9 +43,9 @@ from services.routing.domain import (
     printed_code,
     priority,
 )
+from services.routing.issuing import EVENT
 from services.routing.receipts import ReceiptMaker
 from services.routing.station import Station
-from services.routing.submission import EVENT
 
 if TYPE_CHECKING:
     from lienthong.registry.v1.register_pb2_grpc import RegisterServiceAsyncStub

@@ -5,98 +5,97 @@ from __future__ import annotations
 import asyncio
 import logging
 from typing import Final
-from uuid import UUID
 
-from lienthong import queue
-from lienthong.db import Transaction, UniqueViolation
-from lienthong.errors import AlreadyExists, DomainError
-from lienthong.idempotency import content_hash, recall, record
+from lienthong.errors import AlreadyExists, DomainError, ResourceExhausted
+from lienthong.idempotency import Request, content_hash
 from lienthong.ids import parse_id
 from lienthong.routing.v1 import submission_pb2
 from lienthong.rpc.deadline import detached
 from lienthong.rpc.identity import Caller
 from lienthong.telemetry import current_traceparent
 
-from services.routing import submission_store as store
+from services.routing import inline
 from services.routing.attachments import Attachments
+from services.routing.convert import submission_to_proto
 from services.routing.domain import Document, State
+from services.routing.intents import Intent, Intents
 from services.routing.judgement import Judgement
+from services.routing.room import Room
 from services.routing.station import Station
-from services.routing.submission import holder, submission_work
+from services.routing.submission import holder
 from services.routing.submission_store import Submission
 
 _log: Final = logging.getLogger("lienthong.routing.intake")
 
 # How long a client is kept waiting for ISSUED; past it the answer tells how far it got.
 _WAIT_SECONDS: Final = 5.0
+# Documents that are being judged for all callers together: more would only wait for the same processors.
+_MAX_JUDGING: Final = 1024
+# What they may carry inside themselves.
+_ROOM_BYTES: Final = 64 * 1024 * 1024
 _DONE: Final = (State.SUBMISSION_STATE_ISSUED, State.SUBMISSION_STATE_ABANDONED)
 
 
 class Intake:
-    """SubmitDocument, but for reading and writing protocol messages."""
+    """SubmitDocument and SubmitDocuments, but for reading and writing protocol messages."""
 
     def __init__(self, station: Station, judgement: Judgement, attachments: Attachments) -> None:
-        self._db = station.db
+        self._intents = Intents(station)
+        self._room = Room(_ROOM_BYTES)
         self._judgement = judgement
         self._attachments = attachments
         self._wakeups = station.wakeups
         self._clock = station.clock
         self._new_id = station.new_id
-        self._judging: dict[tuple[str, UUID, bytes], asyncio.Task[Submission]] = {}
+        self._judging: dict[Request, asyncio.Task[Submission]] = {}
 
     async def submit(self, request: submission_pb2.SubmitDocumentRequest, caller: Caller) -> Submission:
-        """The submission of this request, made now or before."""
-        request_id = parse_id(request.request_id, "request_id")
-        digest = content_hash(request)
-        known = await self._recall(caller, request_id, digest)
-        if known is None:
-            known = await self._once(request, caller, request_id, digest)
-        return await self._wait(known)
+        """The submission of this request, made now or before, as far as it got while the client waits."""
+        return await self._wait(await self.take(request, caller))
 
-    async def _recall(self, caller: Caller, request_id: UUID, digest: bytes) -> UUID | None:
-        """The first answer to this id, without taking it for ours."""
-        row = await self._db.fetchrow(
-            "SELECT request_hash, response FROM request WHERE caller = $1 AND request_id = $2",
-            caller.organization,
-            request_id,
-        )
-        if row is None:
-            return None
-        if row["request_hash"] != digest:
-            raise AlreadyExists(
-                "REQUEST_ID_REUSED",
-                "this request id came before with other content",
-                field="request_id",
-                request_id=request_id,
-            )
-        return UUID(bytes=row["response"])
+    async def take(self, request: submission_pb2.SubmitDocumentRequest, caller: Caller) -> Submission:
+        """The submission of this request, made now or before: durable, and no further than that."""
+        request_id = parse_id(request.request_id, "request_id")
+        key = Request(caller.organization, request_id, content_hash(request))
+        return await self._intents.recall(key) or await self._once(request, caller, key)
+
+    async def show(self, submission: Submission) -> submission_pb2.Submission:
+        """As a client sees it, with what is known of its recipients."""
+        return submission_to_proto(submission, await self._intents.recipients(submission))
 
     async def _once(
-        self,
-        request: submission_pb2.SubmitDocumentRequest,
-        caller: Caller,
-        request_id: UUID,
-        digest: bytes,
-    ) -> UUID:
+        self, request: submission_pb2.SubmitDocumentRequest, caller: Caller, key: Request
+    ) -> Submission:
         """Judge once however many callers repeat the request at the same time."""
-        key = (caller.organization, request_id, digest)
         task = self._judging.get(key)
         if task is None:
-            with detached():  # the work is everybody's who repeats: not bound to the first one's deadline
-                task = asyncio.create_task(self._take(request, caller, request_id, digest))
-            self._judging[key] = task
-            task.add_done_callback(lambda _: self._judging.pop(key, None))
-        return (await asyncio.shield(task)).submission_id
+            if len(self._judging) >= _MAX_JUDGING:
+                raise ResourceExhausted("BATCH_FULL", "too many documents are being judged", retry_after=1.0)
+            size = request.ByteSize()
+            await self._room.enter(size)
+            task = self._judging.get(key) or self._start(request, caller, key)
+            task.add_done_callback(lambda _: self._room.leave(size))
+        return await asyncio.shield(task)
+
+    def _start(
+        self, request: submission_pb2.SubmitDocumentRequest, caller: Caller, key: Request
+    ) -> asyncio.Task[Submission]:
+        with detached():  # the work is everybody's who repeats: not bound to the first one's deadline
+            task = asyncio.create_task(self._take(request, caller, key))
+        self._judging[key] = task
+        task.add_done_callback(lambda _: self._judging.pop(key, None))
+        return task
 
     async def _take(
-        self,
-        request: submission_pb2.SubmitDocumentRequest,
-        caller: Caller,
-        request_id: UUID,
-        digest: bytes,
+        self, request: submission_pb2.SubmitDocumentRequest, caller: Caller, key: Request
     ) -> Submission:
         self._judgement.request(request, caller)
+        contents = inline.matched(request)
         recipients = await self._judgement.recipients(list(request.recipients))
+        if contents:
+            await inline.store(self._attachments, contents, caller.organization)
+            contents.clear()
+            del request.inline_contents[:]  # durable in storage: not kept in memory as well
         document = Document()
         document.CopyFrom(request.document)
         document.document_id = document.document_id or str(self._new_id())
@@ -106,7 +105,7 @@ class Intake:
         # Held before the intent is durable (R5): an upload grant may end while the workflow waits.
         await self._attachments.require(holder(submission), [a.sha256 for a in document.attachments])
         try:
-            taken = await self._commit(submission, request_id, digest)
+            taken = await self._intents.commit(Intent(submission, key))
         except AlreadyExists:
             await self._release(submission)
             raise
@@ -115,16 +114,6 @@ class Intake:
             await self._release(submission)
         return taken
 
-    async def _commit(self, submission: Submission, request_id: UUID, digest: bytes) -> Submission:
-        """Make the intent durable, or return the one that this request made before."""
-        async with self._db.transaction() as tx:
-            answer = await recall(tx, submission.organization, request_id, digest)
-            if answer is not None:
-                return await store.get(tx, UUID(bytes=answer))
-            await self._insert(tx, submission)
-            await record(tx, submission.organization, request_id, submission.submission_id.bytes)
-        return submission
-
     async def _release(self, submission: Submission) -> None:
         try:
             await self._attachments.release([holder(submission)])
@@ -132,18 +121,6 @@ class Intake:
             _log.warning(
                 "a hold is left behind", extra={"holder": holder(submission), "reason": error.reason}
             )
-
-    async def _insert(self, tx: Transaction, submission: Submission) -> None:
-        try:
-            await store.insert(tx, submission)
-        except UniqueViolation:
-            raise AlreadyExists(
-                "DOCUMENT_SUBMITTED",
-                "this document was submitted before",
-                field="document.document_id",
-                document_id=submission.document.document_id,
-            ) from None
-        await queue.put(tx, [submission_work(submission)], self._wakeups)
 
     def _submission(
         self,
@@ -177,13 +154,13 @@ class Intake:
             issue_time=None,
         )
 
-    async def _wait(self, submission_id: UUID) -> Submission:
+    async def _wait(self, submission: Submission) -> Submission:
         """The state when it is final or when the client has waited long enough."""
-        name = f"submission/{submission_id}"
+        name = f"submission/{submission.submission_id}"
         deadline = self._clock.monotonic() + _WAIT_SECONDS
         while True:
             seen = self._wakeups.generation(name)
-            submission = await store.get(self._db, submission_id)
+            submission = await self._intents.get(submission.submission_id)
             left = deadline - self._clock.monotonic()
             if submission.state in _DONE or left <= 0:
                 return submission

@@ -50,6 +50,7 @@ class Judgement:
     def __init__(self, station: Station, attachments: Attachments, max_attachment_bytes: int) -> None:
         self._directory = station.directory
         self._attachments = attachments
+        self._detached = attachments.detached
         self._clock = station.clock
         self._max_bytes = max_attachment_bytes
 
@@ -130,16 +131,22 @@ class Judgement:
         for place, attachment in enumerate(document.attachments):
             stat = stats.get(attachment.sha256)
             _check_upload(attachment, stat, f"document.attachments[{place}]", self._max_bytes)
+        self._detached.check(document, kind)
         reports = await asyncio.gather(*(self._report(a, document, kind) for a in document.attachments))
         for place, (attachment, report) in enumerate(zip(document.attachments, reports, strict=True)):
             field = f"document.attachments[{place}]"
-            _check_readable(report, field)
+            if self._detached.has(attachment):
+                _check_beside(report, field)
+            else:
+                _check_readable(report, field)
             if attachment.role == document_pb2.ATTACHMENT_ROLE_MAIN:
                 _check_main(report, document.organization, kind, number, field)
             if report.obstacles:
                 raise _obstacle(report.obstacles[0], field)
 
     async def _report(self, attachment: Attachment, document: Document, kind: str) -> Report:
+        if self._detached.has(attachment):
+            return await self._detached.validate(attachment)
         intended = purpose_of(attachment) if kind == "issue_here" else _NO_PURPOSE
         return await self._attachments.validate(
             attachment.sha256,
@@ -201,6 +208,16 @@ def _check_readable(report: Report, field: str) -> None:
             field=field,
             verdict=document_pb2.Verdict.Name(report.verdict),
             causes=",".join(causes),
+        )
+
+
+def _check_beside(report: Report, field: str) -> None:
+    if report.verdict not in (document_pb2.VERDICT_VALID, document_pb2.VERDICT_UNSIGNED):
+        raise InvalidArgument(
+            "DETACHED_SIGNATURE_INVALID",
+            "a signature beside the file does not hold for it",
+            field=f"{field}.detached_signatures",
+            causes=",".join(_causes(report)),
         )
 
 

@@ -28,6 +28,7 @@ from lienthong.types.v1 import document_pb2, envelope_pb2, grant_pb2
 from services.routing import transfer_store
 from services.routing.custody import MAX_BYTES, MAX_TRANSFERS, Custody, Outcome
 from services.routing.dispatch import large
+from services.routing.ping import Pings
 from services.routing.station import Station
 from services.routing.transfer_store import (
     REJECTION,
@@ -49,6 +50,7 @@ _BEAT_SECONDS: Final = 10.0
 _SILENCE_SECONDS: Final = 35.0
 _OFFERS_IN_FLIGHT: Final = 4
 _OFFERS_TAKEN: Final = 4
+_PINGS_AT_A_TIME: Final = 64
 _REPLICATE_SECONDS: Final = 1800.0
 _RETRY_SECONDS: Final = 2.0
 
@@ -68,6 +70,7 @@ class LinkDesk:
     custody: Custody
     replication: ReplicationServiceAsyncStub
     connected: set[str]
+    pings: Pings
     # A node that was killed offers what it had on offer again when this is over.
     lease_seconds: float = 30.0
 
@@ -92,6 +95,7 @@ class LinkSession:
         self._in_flight: dict[UUID, Claim] = {}
         self._window = asyncio.Semaphore(_OFFERS_IN_FLIGHT * MAX_TRANSFERS)
         self._taking = asyncio.Semaphore(_OFFERS_TAKEN)
+        self._pinging: set[asyncio.Task[None]] = set()
         self._heard = desk.station.clock.monotonic()
 
     async def run(self, frames: AsyncIterator[link_pb2.LinkFrame]) -> None:
@@ -100,6 +104,7 @@ class LinkSession:
         async with asyncio.timeout(_HELLO_SECONDS):
             await self._greet(await anext(frames, link_pb2.LinkFrame()))
         self._desk.connected.add(self._peer)
+        self._desk.pings.joined(self._peer, self._send)
         _log.info("link is up", extra={"peer": self._peer, "dials": self._dials})
         try:
             async with asyncio.TaskGroup() as group:
@@ -111,6 +116,7 @@ class LinkSession:
             pass
         finally:
             self._desk.connected.discard(self._peer)
+            self._desk.pings.left(self._peer, self._send)
             _log.info("link is down", extra={"peer": self._peer})
             await asyncio.shield(self._give_back())
 
@@ -149,9 +155,22 @@ class LinkSession:
                     group.create_task(self._take(frame.offer))
                 case "answer":
                     await self._answered(frame.answer.answers, group)
+                case "ping" | "pong":
+                    self._pass_ping(frame, group)
                 case "goodbye":
                     _log.info("goodbye", extra={"peer": self._peer, "reason": frame.goodbye.reason})
                     return
+
+    def _pass_ping(self, frame: link_pb2.LinkFrame, group: asyncio.TaskGroup) -> None:
+        """Beside everything else: a neighbour that is slow to read must not keep this one waiting."""
+        if len(self._pinging) >= _PINGS_AT_A_TIME:
+            return  # its origin hears nothing and says so
+        pings = self._desk.pings
+        is_ping = frame.WhichOneof("frame") == "ping"
+        passing = pings.on_ping(self._peer, frame.ping) if is_ping else pings.on_pong(self._peer, frame.pong)
+        task = group.create_task(passing)
+        self._pinging.add(task)
+        task.add_done_callback(self._pinging.discard)
 
     async def _take(self, offer: link_pb2.Offer) -> None:
         async def answering(answers: list[link_pb2.TransferAnswer]) -> None:

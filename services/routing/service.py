@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -33,6 +34,7 @@ from lienthong.types.v1 import envelope_pb2, grant_pb2
 
 from services.routing import delivery_store, submission_store, transfer_store
 from services.routing.arrival import INBOX
+from services.routing.bulk import BulkDesk
 from services.routing.convert import (
     delivery_to_proto,
     event_to_proto,
@@ -43,6 +45,7 @@ from services.routing.convert import (
 from services.routing.domain import Document
 from services.routing.handling import HandlingDesk
 from services.routing.intake import Intake
+from services.routing.ping import Pings
 from services.routing.receipts import EVENT, RECEIPT
 from services.routing.submission_store import Submission
 from services.routing.transfer_store import TRANSFER
@@ -58,17 +61,24 @@ _Context = Any
 class SubmissionServicer(submission_pb2_grpc.SubmissionServiceServicer):
     """Documents on their way in, and what became of them."""
 
-    def __init__(self, db: Database, intake: Intake, wakeups: Wakeups) -> None:
+    def __init__(self, db: Database, intake: Intake, bulk: BulkDesk, wakeups: Wakeups) -> None:
         self._db = db
         self._intake = intake
+        self._bulk = bulk
         self._wakeups = wakeups
 
     async def SubmitDocument(
         self, request: submission_pb2.SubmitDocumentRequest, context: _Context
     ) -> submission_pb2.SubmitDocumentResponse:
         submission = await self._intake.submit(request, current_caller())
-        [shown] = await self._shown([submission])
-        return submission_pb2.SubmitDocumentResponse(submission=shown)
+        return submission_pb2.SubmitDocumentResponse(submission=await self._intake.show(submission))
+
+    async def SubmitDocuments(
+        self, request_iterator: AsyncIterator[submission_pb2.SubmitDocumentsRequest], context: _Context
+    ) -> AsyncIterator[submission_pb2.SubmitDocumentsResponse]:
+        async with aclosing(self._bulk.take(request_iterator, current_caller())) as answers:
+            async for answer in answers:
+                yield answer
 
     async def GetSubmission(
         self, request: submission_pb2.GetSubmissionRequest, context: _Context
@@ -206,9 +216,10 @@ class InboxServicer(inbox_pb2_grpc.InboxServiceServicer):
 class QueueServicer(queue_pb2_grpc.QueueServiceServicer):
     """What is on its way, for operators."""
 
-    def __init__(self, db: Database, connected: set[str]) -> None:
+    def __init__(self, db: Database, connected: set[str], pings: Pings) -> None:
         self._db = db
         self._connected = connected
+        self._pings = pings
 
     async def ListTransfers(
         self, request: queue_pb2.ListTransfersRequest, context: _Context
@@ -231,6 +242,11 @@ class QueueServicer(queue_pb2_grpc.QueueServiceServicer):
         return queue_pb2.ListDestinationsResponse(
             destinations=[self._destination(name, states.get(name), waiting, oldest) for name in names]
         )
+
+    async def PingNode(
+        self, request: queue_pb2.PingNodeRequest, context: _Context
+    ) -> queue_pb2.PingNodeResponse:
+        return queue_pb2.PingNodeResponse(hops=await self._pings.ask(request.node))
 
     def _destination(
         self,

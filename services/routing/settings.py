@@ -32,8 +32,10 @@ class RoutingSettings(Section):
     submissions: int = Field(default=4, ge=1, le=64)
     arrivals: int = Field(default=2, ge=1, le=16)
     arrival_batch: int = Field(default=32, ge=1, le=256)
-    # Beyond signing's own limit no attachment could be judged: keep it at or below `max_document_bytes`.
-    max_attachment_bytes: int = Field(default=512 * 1024**2, gt=0)
+    # Files above this are signed beside them: keep it at or below signing's `max_document_bytes`.
+    max_parse_bytes: int = Field(default=512 * 1024**2, gt=0)
+    # Keep it at or below storage's `largest_blob_bytes`.
+    max_attachment_bytes: int = Field(default=2 * 1024**3, gt=0)
     lease_seconds: float = Field(default=30.0, gt=0)
 
 

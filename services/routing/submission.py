@@ -12,31 +12,18 @@ from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 from lienthong import queue
-from lienthong.db import Transaction
 from lienthong.errors import DomainError
-from lienthong.events import NewEvent, append
 from lienthong.ids import sub_id
-from lienthong.queue import Claim, Item
+from lienthong.queue import Claim
 from lienthong.registry.v1 import register_pb2
-from lienthong.routing.v1 import queue_pb2
 from lienthong.signing.v1 import signing_pb2
-from lienthong.telemetry import current_traceparent, span_from
-from lienthong.times import to_timestamp
-from lienthong.types.v1 import document_pb2
+from lienthong.telemetry import span_from
 
 from services.routing import submission_store as store
 from services.routing.attachments import Attachments, StoredFile, purpose_of
-from services.routing.dispatch import Dispatch, keep, small
-from services.routing.domain import (
-    FORMAT_VERSION,
-    Attachment,
-    Document,
-    State,
-    printed_code,
-    priority,
-)
+from services.routing.domain import Attachment, Document, State, printed_code
+from services.routing.issuing import VOID, Issuing, register_work
 from services.routing.judgement import is_final
-from services.routing.seals import Seals
 from services.routing.station import Station
 from services.routing.submission_store import Submission
 
@@ -44,11 +31,6 @@ if TYPE_CHECKING:
     from lienthong.registry.v1.register_pb2_grpc import RegisterServiceAsyncStub
 
 _log: Final = logging.getLogger("lienthong.routing.submission")
-
-SUBMISSION: Final = "submission"
-ISSUE: Final = "register.issue"
-VOID: Final = "register.void"
-EVENT: Final = "event"
 
 
 class SubmissionWorkflow:
@@ -59,18 +41,14 @@ class SubmissionWorkflow:
         station: Station,
         registers: RegisterServiceAsyncStub,
         attachments: Attachments,
-        seals: Seals,
-        dispatch: Dispatch,
+        issuing: Issuing,
     ) -> None:
-        self._node = station.node
         self._db = station.db
         self._registers = registers
         self._attachments = attachments
-        self._seals = seals
-        self._dispatch = dispatch
+        self._detached = attachments.detached
+        self._issuing = issuing
         self._wakeups = station.wakeups
-        self._clock = station.clock
-        self._new_id = station.new_id
         self._checkpoint = station.checkpoint
         self._steps = {
             State.SUBMISSION_STATE_RECEIVED: self._number,
@@ -102,18 +80,8 @@ class SubmissionWorkflow:
     async def _number(self, submission: Submission) -> None:
         """Take number and date. They are frozen from here on, also over New Year."""
         if submission.is_external:
-            issue = register_pb2.Issue(
-                request_id=str(_entry_id(submission)),
-                external=register_pb2.ExternalEntry(
-                    organization=submission.organization,
-                    series=submission.series,
-                    number=submission.number,
-                    notation=submission.notation,
-                    issued_date=submission.issued_date,
-                ),
-                description=describe(submission.document, submission.recipients),
-            )
-            await self._registers.IssueEntries(register_pb2.IssueEntriesRequest(issues=[issue]))
+            request_entry = register_pb2.IssueEntriesRequest(issues=[external_entry(submission)])
+            await self._registers.IssueEntries(request_entry)
             number, day = submission.number, submission.issued_date
         else:
             request = register_pb2.ReserveNumbersRequest(
@@ -149,18 +117,34 @@ class SubmissionWorkflow:
                 issued_date=submission.issued_date,
                 clerk=submission.caller,
             )
-            _put(attachment, await self._attachments.sign(attachment.sha256, header, submission.organization))
+            if self._beside(attachment):
+                attachment.detached_signatures.append(await self._detached.sign(attachment, header))
+            else:
+                _put(
+                    attachment,
+                    await self._attachments.sign(attachment.sha256, header, submission.organization),
+                )
         await self._persist(submission, State.SUBMISSION_STATE_SEALED, document)
 
     async def _stamp(self, submission: Submission) -> None:
         """Timestamp every seal. The authority may take minutes; nothing waits for it but this document."""
         document = _copy(submission.document)
         for attachment in document.attachments:
+            if self._beside(attachment):
+                # The last one is ours: the persisted step before this put it there.
+                attachment.detached_signatures[-1] = await self._detached.stamp(
+                    attachment.detached_signatures[-1]
+                )
+                continue
             stamped = await self._attachments.stamp(
                 attachment.sha256, attachment.media_type, submission.organization
             )
             _put(attachment, stamped)
         await self._persist(submission, State.SUBMISSION_STATE_STAMPED, document)
+
+    def _beside(self, attachment: Attachment) -> bool:
+        """Where signatures lie beside the file already, they go on there, whatever the limit is by now."""
+        return bool(attachment.detached_signatures) or self._detached.has(attachment)
 
     async def _persist(self, submission: Submission, state: int, document: Document) -> None:
         step = State.Name(State.ValueType(state)).removeprefix("SUBMISSION_STATE_").lower()
@@ -172,67 +156,7 @@ class SubmissionWorkflow:
 
     async def _issue(self, submission: Submission) -> None:
         """Sign the envelope; one commit of envelope, transfers and event, then the register follows."""
-        with span_from(current_traceparent(), "issue") as span:
-            issue_time = self._clock.now()
-            envelope_id = self._new_id()
-            payload = document_pb2.EnvelopePayload(
-                format_version=FORMAT_VERSION,
-                envelope_id=str(envelope_id),
-                organization=submission.organization,
-                create_time=to_timestamp(issue_time),
-                expire_time=to_timestamp(submission.expire_time),
-                urgency=submission.document.urgency,
-                recipients=[
-                    document_pb2.Recipient(organization=code) for code in sorted(submission.recipients)
-                ],
-                document=submission.document,
-            )
-            [signed] = await self._seals.sign([payload])
-            blobs = {a.sha256: await self._attachments.read(a.sha256) for a in small(submission.document)}
-            hop = document_pb2.HopFact(
-                node=self._node,
-                in_time=to_timestamp(issue_time),
-                span_id=format(span.get_span_context().span_id, "016x"),
-            )
-            parcel = await self._dispatch.parcel(
-                keep(signed, payload, blobs),
-                sorted(submission.recipients),
-                [hop],
-                traceparent=current_traceparent() or submission.traceparent,
-            )
-            await self._checkpoint("submission.issue.signed")
-            async with self._db.transaction() as tx:
-                if await store.mark_issued(tx, submission, envelope_id, issue_time):
-                    await self._dispatch.commit(tx, [parcel])
-                    await store.insert_recipients(tx, envelope_id, submission.recipients)
-                    await self._tell(tx, submission, payload)
-
-    async def _tell(
-        self, tx: Transaction, submission: Submission, payload: document_pb2.EnvelopePayload
-    ) -> None:
-        event = queue_pb2.IssuedEvent(
-            document=submission.document,
-            envelope_id=payload.envelope_id,
-            recipients=sorted(submission.recipients),
-            submit_time=to_timestamp(submission.create_time),
-            issue_time=payload.create_time,
-        )
-        await append(
-            tx,
-            [
-                NewEvent(
-                    self._new_id(),
-                    "routing.issued",
-                    submission.document.document_id,
-                    event.SerializeToString(),
-                    submission.traceparent,
-                )
-            ],
-        )
-        self._wakeups.notify_after(tx, EVENT)
-        if not submission.is_external:
-            work = _register_work(submission, ISSUE)
-            await queue.put(tx, [work], self._wakeups)
+        await self._issuing.issue([submission])
 
     async def _abandon(self, submission: Submission, error: DomainError) -> None:
         """Only routing gives up: the reason is committed first, then the number becomes void (R1)."""
@@ -242,7 +166,7 @@ class SubmissionWorkflow:
         )
         async with self._db.transaction() as tx:
             if await store.mark_abandoned(tx, submission, error.reason) and not submission.is_external:
-                await queue.put(tx, [_register_work(submission, VOID)], self._wakeups)
+                await queue.put(tx, [register_work(submission, VOID)], self._wakeups)
 
     async def mark_register(self, claim: Claim) -> None:
         """Outbox work: the register entry of an issued document."""
@@ -272,28 +196,23 @@ class SubmissionWorkflow:
         await self._checkpoint("submission.register.voided")
 
 
-def submission_work(submission: Submission) -> Item:
-    """The queue item that drives one submission."""
-    return Item(
-        sub_id(submission.submission_id, SUBMISSION),
-        SUBMISSION,
-        submission.submission_id.bytes,
-        priority=priority(submission.document.urgency),
-        traceparent=submission.traceparent,
-    )
-
-
-def _register_work(submission: Submission, what: str) -> Item:
-    return Item(
-        sub_id(submission.submission_id, what),
-        what,
-        submission.submission_id.bytes,
-        traceparent=submission.traceparent,
-    )
-
-
 def _entry_id(submission: Submission) -> UUID:
     return sub_id(submission.submission_id, "number")
+
+
+def external_entry(submission: Submission) -> register_pb2.Issue:
+    """The register's line of a document that the organization's own software numbered."""
+    return register_pb2.Issue(
+        request_id=str(_entry_id(submission)),
+        external=register_pb2.ExternalEntry(
+            organization=submission.organization,
+            series=submission.series,
+            number=submission.number,
+            notation=submission.notation,
+            issued_date=submission.issued_date,
+        ),
+        description=describe(submission.document, submission.recipients),
+    )
 
 
 def holder(submission: Submission) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -36,28 +36,37 @@ class Submission:
     issue_time: datetime | None
 
 
-async def insert(tx: Transaction, submission: Submission) -> None:
-    """Make the intent durable."""
-    await tx.execute(
+async def insert(tx: Transaction, submissions: Sequence[Submission]) -> set[UUID]:
+    """Make intents durable; returns those whose document was not submitted before."""
+    ordered = sorted(submissions, key=lambda s: (s.organization, s.document.document_id))
+    # Recipients travel as one text: unnest flattens arrays of arrays, and codes hold no comma.
+    rows = await tx.fetch(
         "INSERT INTO submission (submission_id, organization, caller, document_id, document, recipients,"
         " is_external, series, notation, number, issued_date, state, expire_time, traceparent, create_time)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
-        submission.submission_id,
-        submission.organization,
-        submission.caller,
-        UUID(submission.document.document_id),
-        submission.document.SerializeToString(),
-        list(submission.recipients),
-        submission.is_external,
-        submission.series,
-        submission.notation,
-        submission.number,
-        submission.issued_date,
-        submission.state,
-        submission.expire_time,
-        submission.traceparent,
-        submission.create_time,
+        " SELECT submission_id, organization, caller, document_id, document, string_to_array(codes, ','),"
+        " is_external, series, notation, number, issued_date, state, expire_time, traceparent, create_time"
+        " FROM unnest($1::uuid[], $2::text[], $3::text[], $4::uuid[], $5::bytea[], $6::text[], $7::boolean[],"
+        " $8::text[], $9::text[], $10::integer[], $11::text[], $12::smallint[], $13::timestamptz[],"
+        " $14::text[], $15::timestamptz[]) AS new(submission_id, organization, caller, document_id, document,"
+        " codes, is_external, series, notation, number, issued_date, state, expire_time, traceparent,"
+        " create_time) ON CONFLICT DO NOTHING RETURNING submission_id",
+        [s.submission_id for s in ordered],
+        [s.organization for s in ordered],
+        [s.caller for s in ordered],
+        [UUID(s.document.document_id) for s in ordered],
+        [s.document.SerializeToString() for s in ordered],
+        [",".join(s.recipients) for s in ordered],
+        [s.is_external for s in ordered],
+        [s.series for s in ordered],
+        [s.notation for s in ordered],
+        [s.number for s in ordered],
+        [s.issued_date for s in ordered],
+        [s.state for s in ordered],
+        [s.expire_time for s in ordered],
+        [s.traceparent for s in ordered],
+        [s.create_time for s in ordered],
     )
+    return {row["submission_id"] for row in rows}
 
 
 async def get(queries: Queries, submission_id: UUID) -> Submission:
@@ -66,6 +75,14 @@ async def get(queries: Queries, submission_id: UUID) -> Submission:
     if row is None:
         raise NotFound("SUBMISSION_UNKNOWN", "no such submission", submission_id=submission_id)
     return _submission(row)
+
+
+async def get_many(queries: Queries, submission_ids: Sequence[UUID]) -> dict[UUID, Submission]:
+    """Those of the submissions that there are."""
+    rows = await queries.fetch(
+        "SELECT * FROM submission WHERE submission_id = ANY($1)", sorted(set(submission_ids))
+    )
+    return {row["submission_id"]: _submission(row) for row in rows}
 
 
 async def find(queries: Queries, organization: str, column: str, value: UUID) -> Submission:
@@ -118,20 +135,34 @@ async def advance(
     return tag == "UPDATE 1"
 
 
-async def mark_issued(
-    tx: Transaction, submission: Submission, envelope_id: UUID, issue_time: datetime
-) -> bool:
-    """The last step: the envelope exists. False when another worker issued it first."""
-    tag = await tx.execute(
-        "UPDATE submission SET state = $2, envelope_id = $3, issue_time = $4"
-        " WHERE submission_id = $1 AND state = $5",
-        submission.submission_id,
+async def mark_entered(tx: Transaction, submission_ids: Sequence[UUID]) -> None:
+    """Documents issued elsewhere are in the register: there is nothing to number, seal or stamp."""
+    await tx.execute(
+        "UPDATE submission SET state = $2 FROM (SELECT submission_id FROM submission"
+        " WHERE submission_id = ANY($1) AND state = $3 ORDER BY submission_id FOR UPDATE) AS ours"
+        " WHERE submission.submission_id = ours.submission_id",
+        list(submission_ids),
+        State.SUBMISSION_STATE_STAMPED,
+        State.SUBMISSION_STATE_RECEIVED,
+    )
+
+
+async def mark_issued(tx: Transaction, envelopes: Mapping[UUID, UUID], issue_time: datetime) -> set[UUID]:
+    """The last step (submission -> envelope). Returns those that no other worker issued first."""
+    ordered = sorted(envelopes)
+    rows = await tx.fetch(
+        "UPDATE submission SET state = $3, envelope_id = ours.envelope_id, issue_time = $4"
+        " FROM (SELECT submission_id, made.envelope_id FROM submission JOIN unnest($1::uuid[], $2::uuid[])"
+        " AS made(submission_id, envelope_id) USING (submission_id) WHERE state = $5"
+        " ORDER BY submission_id FOR UPDATE OF submission) AS ours"
+        " WHERE submission.submission_id = ours.submission_id RETURNING submission.submission_id",
+        ordered,
+        [envelopes[submission_id] for submission_id in ordered],
         State.SUBMISSION_STATE_ISSUED,
-        envelope_id,
         issue_time,
         State.SUBMISSION_STATE_STAMPED,
     )
-    return tag == "UPDATE 1"
+    return {row["submission_id"] for row in rows}
 
 
 async def mark_abandoned(tx: Transaction, submission: Submission, reason: str) -> bool:
@@ -146,12 +177,15 @@ async def mark_abandoned(tx: Transaction, submission: Submission, reason: str) -
     return tag == "UPDATE 1"
 
 
-async def insert_recipients(tx: Transaction, envelope_id: UUID, organizations: Sequence[str]) -> None:
-    """What the sender will know of each recipient."""
+async def insert_recipients(tx: Transaction, recipients: Mapping[UUID, Sequence[str]]) -> None:
+    """What the sender will know of each recipient (envelope -> organizations)."""
+    rows = [
+        (envelope_id, code) for envelope_id in sorted(recipients) for code in sorted(recipients[envelope_id])
+    ]
     await tx.execute(
-        "INSERT INTO recipient (envelope_id, organization) SELECT $1, unnest($2::text[])",
-        envelope_id,
-        sorted(organizations),
+        "INSERT INTO recipient (envelope_id, organization) SELECT * FROM unnest($1::uuid[], $2::text[])",
+        [envelope_id for envelope_id, _ in rows],
+        [code for _, code in rows],
     )
 
 

@@ -24,7 +24,7 @@ from services.signing.domain import (
     seal_over,
 )
 from services.signing.keys import HeldKey
-from services.signing.orders import Format, Purpose, SignOrder, declared_format
+from services.signing.orders import Format, Purpose, SignOrder, bare_type, declared_format
 from services.signing.spool import Content
 
 _PURPOSES: Final = {
@@ -59,6 +59,7 @@ def order_from_proto(header: pb.SignDocumentHeader) -> SignOrder:
         format=format_from_proto(header.media_type),
         mark=None if personal else _mark(header),
         clerk="" if personal else header.clerk,
+        media_type=bare_type(header.media_type),
     )
 
 
@@ -115,10 +116,10 @@ def intended_purpose(header: pb.ValidateDocumentHeader) -> Purpose | None:
 
 
 def report_to_proto(
-    report: ValidationReport, content: Content, obstacles: Sequence[str] = ()
+    report: ValidationReport, sha256: bytes, obstacles: Sequence[str] = ()
 ) -> pb.ValidateDocumentResponse:
     return pb.ValidateDocumentResponse(
-        sha256=content.sha256,
+        sha256=sha256,
         verdict=_VERDICTS[report.verdict],
         level=_level(report.level),
         reasons=[reason.value for reason in report.reasons],

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -52,9 +52,6 @@ _CONTRACT: Final[Mapping[str, tuple[type[DomainError], str]]] = {
     "DOCUMENT_TOO_LARGE": (ResourceExhausted, "DOCUMENT_TOO_LARGE"),
 }
 _STAMPED_WITH: Final = "sha256"
-# pyHanko holds every stream of a PDF in memory while it compares revisions (measured: 200 MB for 200 MB), so
-# large ones are judged one at a time.
-_LARGE: Final = 32 * 1024 * 1024
 
 
 class Documents:
@@ -72,7 +69,6 @@ class Documents:
         self._context = SigningContext(trust, clock)
         self._pdf = Validator(trust, timestamp_trust, clock)
         self._ooxml = PackageValidator(trust, timestamp_trust, clock)
-        self._large = asyncio.Lock()
 
     async def prepare(self, source: Path, target: Path, placements: FieldPlacements) -> None:
         """Place the four fields into a PDF that nobody signed yet."""
@@ -97,10 +93,7 @@ class Documents:
         with _contract_words():
             await self._workers.run(_require, source, Format.PDF)
             look = held.appearance
-            async with self._turn(source):
-                await self._workers.run(
-                    seal, source, target, mark, _signer(held), self._context, self._pdf, look
-                )
+            await self._workers.run(seal, source, target, mark, _signer(held), self._context, self._pdf, look)
 
     async def annex(self, source: Path, target: Path, kind: Format, mark: IssueMark, held: HeldKey) -> None:
         """The agency's signature on an annex, which names number, notation and date (B-B with room)."""
@@ -127,8 +120,7 @@ class Documents:
             return ValidationReport(Verdict.INVALID, reasons=(Reason.DOCUMENT_FORMAT,))
         try:
             judge = self._pdf.validate if declared is Format.PDF else self._ooxml.validate
-            async with self._turn(source):
-                return await self._workers.run(judge, source)
+            return await self._workers.run(judge, source)
         except OSError:
             raise  # our disk, not the document
         except Exception:
@@ -153,13 +145,6 @@ class Documents:
             return (obstacle.reason,)
         return ()
 
-    @asynccontextmanager
-    async def _turn(self, source: Path) -> AsyncIterator[None]:
-        async with AsyncExitStack() as stack:
-            if _is_large(source):
-                await stack.enter_async_context(self._large)
-            yield
-
     async def _stamp_pdf(self, source: Path, target: Path) -> None:
         pending = await self._workers.run(pending_stamp, source)
         if not pending.stamped:
@@ -177,10 +162,6 @@ def _signer(held: HeldKey) -> DocumentSigner:
 def _head(path: Path) -> bytes:
     with path.open("rb") as file:
         return file.read(HEAD_BYTES)
-
-
-def _is_large(path: Path) -> bool:
-    return path.stat().st_size > _LARGE
 
 
 def _require(path: Path, kind: Format) -> None:

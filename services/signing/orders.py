@@ -19,6 +19,7 @@ _OPEN_XML_KINDS: Final = frozenset(
 _OLE_MAGIC: Final = bytes.fromhex("D0CF11E0A1B11AE1")
 _PDF_HEADER_WITHIN: Final = 1024  # ISO 32000-1, annex H.3.4.1
 HEAD_BYTES: Final = _PDF_HEADER_WITHIN
+_SHA256_BYTES: Final = 32
 
 # As in the certificates with which clerks and clients connect (rpc/identity.py).
 _CLERK: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~%-]{0,127}")
@@ -41,7 +42,10 @@ class Purpose(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SignOrder:
-    """One signature to make. `mark` is given for SEAL and ANNEX; `document_id` may be empty for PERSONAL."""
+    """One signature to make. `mark` is given for SEAL and ANNEX; `document_id` may be empty for PERSONAL.
+
+    `media_type` is as the caller declared it, without parameters.
+    """
 
     purpose: Purpose
     organization: str
@@ -49,11 +53,17 @@ class SignOrder:
     format: Format
     mark: IssueMark | None
     clerk: str
+    media_type: str
+
+
+def bare_type(media_type: str) -> str:
+    """Parameters and case do not matter (RFC 6838)."""
+    return media_type.partition(";")[0].strip().lower()
 
 
 def declared_format(media_type: str) -> Format | None:
-    """What the media type announces; parameters and case do not matter (RFC 6838)."""
-    kind = media_type.partition(";")[0].strip().lower()
+    """What the media type announces."""
+    kind = bare_type(media_type)
     if kind == "application/pdf":
         return Format.PDF
     if kind.removeprefix(_OPEN_XML) in _OPEN_XML_KINDS and kind.startswith(_OPEN_XML):
@@ -84,6 +94,20 @@ def check_order(order: SignOrder) -> None:
     """A seal has fields to fill and an image to show: only PDF has a place for them."""
     if order.purpose is Purpose.SEAL and order.format is not Format.PDF:
         raise InvalidArgument("DOCUMENT_FORMAT", "only a PDF is sealed", field="header.media_type")
+
+
+def check_detached(order: SignOrder) -> None:
+    """A seal fills fields in the file: beside it there is none (decree 30/2020 wants it seen on the page)."""
+    if order.purpose is Purpose.SEAL:
+        raise InvalidArgument(
+            "PURPOSE_INVALID", "beside a file only PERSONAL and ANNEX are signed", field="header.purpose"
+        )
+
+
+def check_sha256(sha256: bytes) -> None:
+    """InvalidArgument("DIGEST_INVALID") unless it can be a SHA-256."""
+    if len(sha256) != _SHA256_BYTES:
+        raise InvalidArgument("DIGEST_INVALID", "a digest is 32 bytes of SHA-256", field="sha256")
 
 
 def authorise(order: SignOrder, caller: Caller) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -19,11 +20,20 @@ from lienthong.signing.v1 import signing_pb2 as pb
 from lienthong.signing.v1 import signing_pb2_grpc
 
 from services.signing import convert, store
+from services.signing.detached import MAX_SIGNATURES, DetachedSignatures, Statement
 from services.signing.documents import Documents
 from services.signing.envelopes import EnvelopeSigner
 from services.signing.keys import HeldKey, KeyRing
-from services.signing.orders import Purpose, SignOrder, authorise, check_order, declared_format
-from services.signing.spool import Content, Spool, Workspace
+from services.signing.orders import (
+    Purpose,
+    SignOrder,
+    authorise,
+    check_detached,
+    check_order,
+    check_sha256,
+    declared_format,
+)
+from services.signing.spool import Spool, Workspace
 from services.signing.tsa import Failure, TimestampAuthority, rejection
 from services.signing.tsa_http import MAX_QUERY_BYTES
 
@@ -61,13 +71,15 @@ class SigningService(signing_pb2_grpc.SigningServiceServicer):
         self,
         desk: Desk,
         documents: Documents,
+        detached: DetachedSignatures,
         ring: KeyRing,
         envelopes: EnvelopeSigner,
         database: Database,
         clock: Clock,
         new_id: IdFactory,
     ) -> None:
-        self._desk, self._documents, self._ring, self._envelopes = desk, documents, ring, envelopes
+        self._desk, self._documents, self._detached = desk, documents, detached
+        self._ring, self._envelopes = ring, envelopes
         self._database, self._clock, self._new_id = database, clock, new_id
 
     async def PrepareDocument(
@@ -101,7 +113,7 @@ class SigningService(signing_pb2_grpc.SigningServiceServicer):
             received = await files.receive(_chunks(messages))
             await self._sign(order, files, held)
             content = await files.result()
-            await self._record(order, caller, held, received, content)
+            await self._record(order, caller, held, received.sha256, content.sha256)
             async for piece in files.pieces():
                 yield pb.SignDocumentResponse(chunk=piece)
             yield pb.SignDocumentResponse(result=convert.result_to_proto(content))
@@ -120,6 +132,37 @@ class SigningService(signing_pb2_grpc.SigningServiceServicer):
             async for piece in files.pieces():
                 yield pb.ExtendSignatureResponse(chunk=piece)
             yield pb.ExtendSignatureResponse(result=convert.result_to_proto(content))
+
+    async def SignDigest(
+        self,
+        request: pb.SignDigestRequest,
+        context: Context,
+    ) -> pb.SignDigestResponse:
+        order = convert.order_from_proto(request.header)
+        caller = current_caller()
+        authorise(order, caller)
+        check_detached(order)
+        check_sha256(request.sha256)
+        held = self._key(order, caller)
+        async with self._desk.gate.passed():
+            signature = await self._detached.sign(
+                request.sha256, Statement(order.media_type, order.mark), held
+            )
+            if order.purpose is Purpose.PERSONAL:
+                signature = await self._detached.extend(signature)
+            digest = hashlib.sha256(signature).digest()
+            await self._record(order, caller, held, request.sha256, digest)
+        return pb.SignDigestResponse(signature=signature)
+
+    async def ExtendDetachedSignature(
+        self,
+        request: pb.ExtendDetachedSignatureRequest,
+        context: Context,
+    ) -> pb.ExtendDetachedSignatureResponse:
+        async with self._desk.gate.passed():
+            return pb.ExtendDetachedSignatureResponse(
+                signature=await self._detached.extend(request.signature)
+            )
 
     async def SignEnvelopes(
         self,
@@ -150,7 +193,7 @@ class SigningService(signing_pb2_grpc.SigningServiceServicer):
             await self._documents.annex(files.source, files.target, order.format, order.mark, held)
 
     async def _record(
-        self, order: SignOrder, caller: Caller, held: HeldKey, received: Content, sent: Content
+        self, order: SignOrder, caller: Caller, held: HeldKey, received: bytes, sent: bytes
     ) -> None:
         """Durable before the signature leaves: no signature is in the world and not in the log."""
         record = store.SignatureRecord(
@@ -161,8 +204,8 @@ class SigningService(signing_pb2_grpc.SigningServiceServicer):
             organization=order.organization,
             clerk=order.clerk,
             document_id=order.document_id,
-            sha256_in=received.sha256,
-            sha256_out=sent.sha256,
+            sha256_in=received,
+            sha256_out=sent,
             key_fingerprint=held.fingerprint,
         )
         async with self._database.transaction() as tx:
@@ -172,8 +215,8 @@ class SigningService(signing_pb2_grpc.SigningServiceServicer):
 class ValidationService(signing_pb2_grpc.ValidationServiceServicer):
     """Verdicts. Its own desk: a crowd of validations keeps nobody from signing."""
 
-    def __init__(self, desk: Desk, documents: Documents) -> None:
-        self._desk, self._documents = desk, documents
+    def __init__(self, desk: Desk, documents: Documents, detached: DetachedSignatures) -> None:
+        self._desk, self._documents, self._detached = desk, documents, detached
 
     async def ValidateDocument(
         self,
@@ -191,7 +234,21 @@ class ValidationService(signing_pb2_grpc.ValidationServiceServicer):
                 obstacles = await self._documents.obstacles(
                     files.source, declared, intended, header.organization, report
                 )
-        return convert.report_to_proto(report, received, obstacles)
+        return convert.report_to_proto(report, received.sha256, obstacles)
+
+    async def ValidateDigest(
+        self,
+        request: pb.ValidateDigestRequest,
+        context: Context,
+    ) -> pb.ValidateDigestResponse:
+        check_sha256(request.sha256)
+        if len(request.signatures) > MAX_SIGNATURES:
+            raise InvalidArgument(
+                "TOO_MANY_ITEMS", "too many signatures", field="signatures", limit=MAX_SIGNATURES
+            )
+        async with self._desk.gate.passed():
+            report = await self._detached.validate(request.sha256, list(request.signatures))
+        return pb.ValidateDigestResponse(report=convert.report_to_proto(report, request.sha256))
 
 
 class TimestampService(signing_pb2_grpc.TimestampServiceServicer):

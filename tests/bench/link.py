@@ -1,7 +1,7 @@
 """One gigabyte through one link, beside a bare stream: `python -m tests.bench.link`.
 
 Counted from the commit of the issue at the sender's node until the delivery at the neighbour: with reading,
-TLS, SHA-256 and fsync on the other side. The file is above the size that is parsed; its signature is detached.
+TLS, SHA-256 and fsync on the other side. The file is above the size that is parsed: the signature is apart.
 """
 
 from __future__ import annotations

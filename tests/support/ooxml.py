@@ -34,6 +34,7 @@ _ARROWS = "http://schemas.openxmlformats.org/package/2006/relationships"
 OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
 _WORD = "application/vnd.openxmlformats-officedocument.wordprocessingml"
 _SHEET = "application/vnd.openxmlformats-officedocument.spreadsheetml"
+_SLIDES = "application/vnd.openxmlformats-officedocument.presentationml"
 _CORE = "application/vnd.openxmlformats-package.core-properties+xml"
 _CUSTOM = "application/vnd.openxmlformats-officedocument.custom-properties+xml"
 
@@ -125,6 +126,64 @@ def xlsx(path: Path) -> Path:
                 relationship("rId1", "worksheet", "worksheets/sheet1.xml")
             ),
             "xl/worksheets/sheet1.xml": f'{_HEAD}<worksheet xmlns="{s}">{data}</worksheet>',
+        },
+    )
+
+
+def pptx(path: Path) -> Path:
+    """A presentation with one slide, its layout and its master."""
+    p = "http://schemas.openxmlformats.org/presentationml/2006/main"
+    a = "http://schemas.openxmlformats.org/drawingml/2006/main"
+    space = f'xmlns:p="{p}" xmlns:a="{a}" xmlns:r="{OFFICE}"'
+    own = '<p:nvGrpSpPr><p:cNvPr id="1" name=""/><p:cNvGrpSpPr/><p:nvPr/></p:nvGrpSpPr><p:grpSpPr/>'
+    words = (
+        '<p:sp><p:nvSpPr><p:cNvPr id="2" name="Tiêu đề"/><p:cNvSpPr/><p:nvPr/></p:nvSpPr><p:spPr/>'
+        "<p:txBody><a:bodyPr/><a:p><a:r><a:t>Trình bày MẪU</a:t></a:r></a:p></p:txBody></p:sp>"
+    )
+    colors = " ".join(
+        f'{name}="{value}"'
+        for name, value in (
+            ("bg1", "lt1"), ("tx1", "dk1"), ("bg2", "lt2"), ("tx2", "dk2"), ("hlink", "hlink"),
+            ("folHlink", "folHlink"), *((f"accent{n}", f"accent{n}") for n in range(1, 7)),
+        )
+    )  # fmt: skip
+    book = (
+        '<p:sldMasterIdLst><p:sldMasterId id="2147483648" r:id="rId1"/></p:sldMasterIdLst>'
+        '<p:sldIdLst><p:sldId id="256" r:id="rId2"/></p:sldIdLst><p:notesSz cx="1" cy="1"/>'
+    )
+    layouts = '<p:sldLayoutIdLst><p:sldLayoutId id="2147483649" r:id="rId1"/></p:sldLayoutIdLst>'
+    empty, full = (f"<p:cSld><p:spTree>{own}{inner}</p:spTree></p:cSld>" for inner in ("", words))
+    return write(
+        path,
+        {
+            "[Content_Types].xml": content_types(
+                {
+                    "/ppt/presentation.xml": f"{_SLIDES}.presentation.main+xml",
+                    "/ppt/slides/slide1.xml": f"{_SLIDES}.slide+xml",
+                    "/ppt/slideLayouts/slideLayout1.xml": f"{_SLIDES}.slideLayout+xml",
+                    "/ppt/slideMasters/slideMaster1.xml": f"{_SLIDES}.slideMaster+xml",
+                }
+            ),
+            "_rels/.rels": relationships(relationship("rId1", "officeDocument", "ppt/presentation.xml")),
+            "ppt/presentation.xml": f"{_HEAD}<p:presentation {space}>{book}</p:presentation>",
+            "ppt/_rels/presentation.xml.rels": relationships(
+                relationship("rId1", "slideMaster", "slideMasters/slideMaster1.xml"),
+                relationship("rId2", "slide", "slides/slide1.xml"),
+            ),
+            "ppt/slides/slide1.xml": f"{_HEAD}<p:sld {space}>{full}</p:sld>",
+            "ppt/slides/_rels/slide1.xml.rels": relationships(
+                relationship("rId1", "slideLayout", "../slideLayouts/slideLayout1.xml")
+            ),
+            "ppt/slideLayouts/slideLayout1.xml": f"{_HEAD}<p:sldLayout {space}>{empty}</p:sldLayout>",
+            "ppt/slideLayouts/_rels/slideLayout1.xml.rels": relationships(
+                relationship("rId1", "slideMaster", "../slideMasters/slideMaster1.xml")
+            ),
+            "ppt/slideMasters/slideMaster1.xml": (
+                f"{_HEAD}<p:sldMaster {space}>{empty}<p:clrMap {colors}/>{layouts}</p:sldMaster>"
+            ),
+            "ppt/slideMasters/_rels/slideMaster1.xml.rels": relationships(
+                relationship("rId1", "slideLayout", "../slideLayouts/slideLayout1.xml")
+            ),
         },
     )
 

@@ -64,7 +64,7 @@ def _pages(reader: PdfFileReader, limits: Limits) -> Iterator[str]:
 
 
 def _fields(fields: Iterable[generic.PdfObject]) -> Iterator[str]:
-    """The form is a tree, and not deep: `read_pdf` saw to that."""
+    """The form is a tree, and not deep: opening the file saw to that."""
     for reference in fields:
         field = reference.get_object()
         yield from _actions(entry(field, "/A"))

@@ -1,6 +1,6 @@
 """Reading hexadecimal strings in blocks. pyHanko reads them byte by byte: 25 ms for one signature's 32 KiB.
 
-The one place where we replace a function of a library, which is why its version is pinned exactly. A test
+Here and in `lazy` we replace a function of a library, which is why its version is pinned exactly. A test
 holds ours against the original.
 """
 
@@ -11,7 +11,8 @@ from typing import IO, Final
 from pyhanko.pdf_utils import generic
 from pyhanko.pdf_utils.misc import PdfStreamError
 
-_BLOCK: Final = 4096
+# Most strings are identifiers; a signature's is 32 KiB.
+_FIRST, _BLOCK = 64, 4096
 _WHITE_SPACE: Final = b"\0\t\n\f\r "
 _ORIGINAL: Final = generic.read_hex_string_from_stream
 
@@ -22,7 +23,7 @@ def read_hex_string(stream: IO[bytes]) -> generic.ByteStringObject | generic.Tex
     stream.seek(1, io.SEEK_CUR)
     found: list[bytes] = []
     while True:
-        block = stream.read(_BLOCK)
+        block = stream.read(_BLOCK if found else _FIRST)
         if not block:
             raise PdfStreamError("Stream ended prematurely")
         end = block.find(b">")

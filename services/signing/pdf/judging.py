@@ -64,7 +64,7 @@ class Judge:
             if not error.reason.startswith("IDENTITY_MISSING"):
                 reasons.append(_REASON_OF.get(error.reason, Reason.CERTIFICATE_UNTRUSTED))
         return SignatureReport(
-            field_or_part=signature.field_name,
+            field_or_part=str(signature.field_name),
             role=role,
             signer_name=str(certificate.subject.native.get("common_name", "")),
             organization=organization,
@@ -97,7 +97,7 @@ class Judge:
 def unreadable(name: str) -> SignatureReport:
     """The report on a signature that cannot be parsed."""
     return SignatureReport(
-        name,
+        str(name),
         SignatureRole.OTHER,
         "",
         "",

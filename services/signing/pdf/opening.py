@@ -2,6 +2,7 @@
 
 # mypy: allow-untyped-calls
 
+import io
 import os
 import struct
 import zlib
@@ -16,11 +17,15 @@ from pyhanko.pdf_utils import generic
 from pyhanko.pdf_utils.misc import PdfError
 from pyhanko.pdf_utils.reader import PdfFileReader
 
-from services.signing.pdf import hexstrings
+from services.signing.pdf import hexstrings, lazy
+from services.signing.pdf.lazy import LazyReader, MeteredFile
 
 MAX_TREE_DEPTH: Final = 64
+# What a file of this size can do is bounded by its size; metering costs a twentieth of the parser's time.
+_UNMETERED: Final = 4 * 1024 * 1024
 
 hexstrings.install()
+lazy.install()
 
 # What parsers raise on bytes they did not expect. pyHanko's own errors are among the rarer of them: malformed
 # CMS, for one, escapes as a bare ValueError. Defects of ours (NameError, ImportError) stay visible.
@@ -39,6 +44,9 @@ class Limits:
     max_pages: int = 10_000
     max_annotations: int = 20_000
     max_signatures: int = 32
+    # What the parser may read of a large file besides the data of streams; it reads much of it twice. A page
+    # takes 1 KB of it.
+    max_parsed_bytes: int = 64 * 1024 * 1024
     max_seconds: float = 30.0
 
 
@@ -57,11 +65,27 @@ def check_format(stream: BinaryIO, limits: Limits = DEFAULT_LIMITS) -> None:
     stream.seek(0)
 
 
-def read_pdf(stream: BinaryIO, limits: Limits = DEFAULT_LIMITS) -> PdfFileReader:
-    """A strict reader over `stream`, or the reason why there is none."""
+@contextmanager
+def reading(path: Path, limits: Limits = DEFAULT_LIMITS) -> Iterator[PdfFileReader]:
+    """A strict reader of a file, or the reason why there is none. What it read is let go afterwards."""
+    with _file(path, limits) as stream:
+        reader = _reader(stream, limits)
+        try:
+            yield reader
+        finally:
+            reader.release()
+
+
+def _file(path: Path, limits: Limits) -> BinaryIO:
+    if path.stat().st_size <= _UNMETERED:
+        return path.open("rb")
+    return MeteredFile(io.FileIO(path), limits.max_parsed_bytes)
+
+
+def _reader(stream: BinaryIO, limits: Limits) -> LazyReader:
     check_format(stream, limits)
     try:
-        reader = PdfFileReader(stream, strict=True)
+        reader = LazyReader(stream)
         if reader.encrypted or reader.security_handler is not None:
             raise InvalidArgument("DOCUMENT_ENCRYPTED", "the document is encrypted")
         if int(reader.trailer["/Size"]) > limits.max_objects:
@@ -100,8 +124,7 @@ def _check_form(reader: PdfFileReader, limits: Limits) -> None:
 @contextmanager
 def opened(path: Path, limits: Limits = DEFAULT_LIMITS) -> Iterator[PdfFileReader]:
     """The reader of a file; parse errors inside the block become DOCUMENT_BROKEN."""
-    with path.open("rb") as stream:
-        reader = read_pdf(stream, limits)
+    with reading(path, limits) as reader:
         try:
             yield reader
         except HOSTILE_INPUT as error:

@@ -7,10 +7,11 @@ an incremental update that swaps a page leaves it true.
 # mypy: allow-untyped-calls
 
 import datetime as dt
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
 from lienthong.clock import Clock
 from lienthong.errors import DomainError
@@ -43,7 +44,7 @@ from services.signing.pdf.opening import (
     entry,
     field_text,
     form_fields,
-    read_pdf,
+    reading,
 )
 
 _TAIL: Final = 4096
@@ -71,31 +72,33 @@ class Validator:
         self, trust: TrustStore, timestamp_trust: TrustStore, clock: Clock, limits: Limits = DEFAULT_LIMITS
     ) -> None:
         self._judge = Judge(trust, timestamp_trust, clock)
-        self._clock = clock
         self._limits = limits
 
     def validate(self, path: Path) -> ValidationReport:
         """The verdict on a file; what cannot be read is INVALID with the reason why."""
         try:
-            with path.open("rb") as stream:
-                return self._validate(stream)
+            return self._validate(path)
         except DomainError as error:
             return _invalid(_REASON_OF.get(error.reason, Reason.DOCUMENT_BROKEN))
         except HOSTILE_INPUT:
             return _invalid(Reason.DOCUMENT_BROKEN)
 
-    def _validate(self, stream: BinaryIO) -> ValidationReport:
-        deadline = self._clock.monotonic() + self._limits.max_seconds
-        reader = read_pdf(stream, self._limits)
+    def _validate(self, path: Path) -> ValidationReport:
+        # This thread's processor time: a verdict stands for ever, so a busy machine must not make it.
+        deadline = time.thread_time() + self._limits.max_seconds
+        with reading(path, self._limits) as reader:
+            return self._judged(reader, deadline)
+
+    def _judged(self, reader: PdfFileReader, deadline: float) -> ValidationReport:
         fields = list(enumerate_sig_fields(reader, filled_status=True))
         if len(fields) > self._limits.max_signatures:
             return _invalid(Reason.DOCUMENT_TOO_COMPLEX)
         found: list[_Found] = []
         for embedded, name in _in_order(reader, fields):
-            if self._clock.monotonic() > deadline:
+            if time.thread_time() > deadline:
                 return _invalid(Reason.VALIDATION_TIME_LIMIT)
             found.append(self._one(embedded, name, {f for f, _, _ in fields}))
-        return _whole(reader, stream, found)
+        return _whole(reader, found)
 
     def _one(self, embedded: EmbeddedPdfSignature | None, name: str, signature_fields: set[str]) -> _Found:
         if embedded is None:
@@ -161,7 +164,7 @@ def _gap_is_contents(embedded: EmbeddedPdfSignature) -> bool:
         return False
 
 
-def _whole(reader: PdfFileReader, stream: BinaryIO, found: Sequence[_Found]) -> ValidationReport:
+def _whole(reader: PdfFileReader, found: Sequence[_Found]) -> ValidationReport:
     signatures = tuple(item.report for item in found)
     number, notation, date = _mark(reader, found)
     report = ValidationReport(
@@ -169,7 +172,7 @@ def _whole(reader: PdfFileReader, stream: BinaryIO, found: Sequence[_Found]) -> 
     )
     if not signatures:
         return report
-    junk, disordered = _data_after_end(reader, stream, found), _disordered(signatures)
+    junk, disordered = _data_after_end(reader, found), _disordered(signatures)
     if junk or disordered or any(signature.verdict is not Verdict.VALID for signature in signatures):
         reasons = [reason for signature in signatures for reason in signature.reasons]
         reasons += [Reason.DATA_AFTER_END] if junk else []
@@ -188,13 +191,14 @@ def _disordered(signatures: Sequence[SignatureReport]) -> bool:
     )
 
 
-def _data_after_end(reader: PdfFileReader, stream: BinaryIO, found: Sequence[_Found]) -> bool:
+def _data_after_end(reader: PdfFileReader, found: Sequence[_Found]) -> bool:
     """Bytes after the last %%EOF that no signature covers: readers ignore them, so does pyHanko's verdict."""
     if any(item.covers_all for item in found):
         return False
+    stream = reader.stream
     size = stream.seek(0, 2)
     stream.seek(max(0, size - _TAIL))
-    _, marker, rest = stream.read().rpartition(b"%%EOF")
+    _, marker, rest = stream.read(_TAIL).rpartition(b"%%EOF")
     last = found[-1].embedded
     nothing_new = last is not None and last.signed_revision == reader.xrefs.total_revisions - 1
     return not marker or bool(rest.strip(b"\r\n")) or nothing_new

@@ -17,7 +17,7 @@ from lienthong.errors import (
 )
 from lienthong.registry.v1 import register_pb2
 from lienthong.routing.v1 import submission_pb2, submission_pb2_grpc
-from lienthong.storage.v1 import storage_pb2
+from lienthong.storage.v1 import storage_pb2, storage_pb2_grpc
 
 from tests.services.routing.bad_submissions import CASES, FIRST
 from tests.services.routing.bench import Bench, Request
@@ -83,7 +83,7 @@ async def test_an_upload_with_the_wrong_digest_leaves_nothing_to_submit(bench: B
             yield storage_pb2.UploadRequest(header=header)
             yield storage_pb2.UploadRequest(chunk=content)
 
-        await bench.site.agency(CLERK)._blobs.Upload(parts())
+        await storage_pb2_grpc.BlobServiceStub(bench.site.channel(CLERK)).Upload(parts())
 
     before = await bench.site.count("storage", "blob")
     await refused(upload(), InvalidArgument, "DIGEST_MISMATCH")

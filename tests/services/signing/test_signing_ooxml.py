@@ -12,27 +12,10 @@ from lienthong.types.v1 import document_pb2
 
 from tests.services.signing import wire
 from tests.services.signing.conftest import AGENCY, AS_LEADER, ROUTING, Site
-from tests.support.ooxml import content_types, docx, edited, relationship, relationships, write, xlsx
+from tests.support.ooxml import docx, edited, pptx, xlsx
 
 VALID, INVALID = document_pb2.VERDICT_VALID, document_pb2.VERDICT_INVALID
 ANNEX = pb.SIGNING_PURPOSE_ANNEX
-_KIND = "application/vnd.openxmlformats-officedocument.presentationml.presentation.main+xml"
-_PRESENTATION = (
-    '<p:presentation xmlns:p="http://schemas.openxmlformats.org/presentationml/2006/main">'
-    '<p:notesSz cx="1" cy="1"/></p:presentation>'
-)
-
-
-def pptx(path: Path) -> Path:
-    return write(
-        path,
-        {
-            "[Content_Types].xml": content_types({"/ppt/presentation.xml": _KIND}),
-            "_rels/.rels": relationships(relationship("rId1", "officeDocument", "ppt/presentation.xml")),
-            "ppt/presentation.xml": _PRESENTATION,
-        },
-    )
-
 
 KINDS = [
     pytest.param(docx, wire.DOCX, id="docx"),
@@ -58,15 +41,31 @@ async def test_an_annex_names_its_document_and_is_stamped_later(
     assert await wire.extended(site.signing(ROUTING), media_type, stamped) == stamped
 
 
-async def test_a_leader_signs_office_files_too_and_the_agency_after(site: Site, tmp_path: Path) -> None:
-    source = docx(tmp_path / "draft.docx").read_bytes()
-    personal = await wire.signed(site.signing(AS_LEADER), wire.personal(AGENCY, wire.DOCX), source)
-    header = wire.agency(AGENCY, purpose=ANNEX, media_type=wire.DOCX)
+@pytest.mark.parametrize(("make", "media_type"), KINDS)
+async def test_a_leader_signs_office_files_too_and_the_agency_after(
+    site: Site, tmp_path: Path, make: Maker, media_type: str
+) -> None:
+    source = make(tmp_path / "draft").read_bytes()
+    personal = await wire.signed(site.signing(AS_LEADER), wire.personal(AGENCY, media_type), source)
+    header = wire.agency(AGENCY, purpose=ANNEX, media_type=media_type)
     both = await wire.signed(site.signing(ROUTING), header, personal)
-    stamped = await wire.extended(site.signing(ROUTING), wire.DOCX, both)
-    report = await wire.validated(site.validation(), wire.DOCX, stamped)
+    stamped = await wire.extended(site.signing(ROUTING), media_type, both)
+    report = await wire.validated(site.validation(), media_type, stamped)
     assert (report.verdict, report.level) == (VALID, "B-T")
     assert [s.role for s in report.signatures] == ["PERSONAL", "AGENCY"]
+
+
+async def test_a_changed_slide_is_invalid(site: Site, tmp_path: Path) -> None:
+    def change(parts: dict[str, bytes]) -> None:
+        parts["ppt/slides/slide1.xml"] = parts["ppt/slides/slide1.xml"].replace(b"<a:t>", b"<a:t>x")
+
+    header = wire.agency(AGENCY, purpose=ANNEX, media_type=wire.PPTX)
+    path = tmp_path / "signed.pptx"
+    path.write_bytes(
+        await wire.signed(site.signing(ROUTING), header, pptx(tmp_path / "annex.pptx").read_bytes())
+    )
+    report = await wire.validated(site.validation(), wire.PPTX, edited(path, change).read_bytes())
+    assert (report.verdict, list(report.reasons)) == (INVALID, ["CHANGED_AFTER_SIGNING"])
 
 
 async def test_a_changed_word_is_invalid(site: Site, tmp_path: Path) -> None:
