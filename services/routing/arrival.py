@@ -30,9 +30,8 @@ from lienthong.types.v1 import document_pb2
 from services.routing import delivery_store, transfer_store
 from services.routing.attachments import Attachments
 from services.routing.delivery_store import NewDelivery
-from services.routing.detached import for_readers
 from services.routing.dispatch import Dispatch
-from services.routing.domain import FORMAT_VERSION, Status
+from services.routing.domain import FORMAT_VERSION, Status, for_readers
 from services.routing.issuing import EVENT
 from services.routing.receipts import ReceiptBook, ReceiptMaker
 from services.routing.station import Station

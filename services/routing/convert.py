@@ -11,6 +11,7 @@ from lienthong.times import to_timestamp
 from lienthong.types.v1 import document_pb2, event_pb2
 
 from services.routing.delivery_store import cursor_of
+from services.routing.domain import leave_out_signatures
 from services.routing.submission_store import Submission
 
 
@@ -63,7 +64,16 @@ def delivery_to_proto(row: Record, cursor: str = "") -> inbox_pb2.Delivery:
 
 def listed_delivery(row: Record) -> inbox_pb2.Delivery:
     """A delivery in an inbox, with the cursor behind it."""
-    return delivery_to_proto(row, cursor_of(row).encode())
+    delivery = delivery_to_proto(row, cursor_of(row).encode())
+    leave_out_signatures(delivery.document)
+    return delivery
+
+
+def listed_submission(submission: Submission, recipients: Sequence[Record]) -> submission_pb2.Submission:
+    """A submission among others."""
+    listed = submission_to_proto(submission, recipients)
+    leave_out_signatures(listed.document)
+    return listed
 
 
 def received_receipt(row: Record) -> submission_pb2.ReceivedReceipt:

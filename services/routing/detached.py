@@ -94,15 +94,6 @@ class DetachedFiles:
             )
 
 
-def for_readers(document: Document) -> Document:
-    """The document as events tell of it: who follows events needs no signatures, and they are many KB."""
-    told = Document()
-    told.CopyFrom(document)
-    for attachment in told.attachments:
-        del attachment.detached_signatures[:]
-    return told
-
-
 def _refuse_beside(attachment: Attachment, field: str, limit: int) -> None:
     if attachment.detached_signatures:
         raise InvalidArgument(

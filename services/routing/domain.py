@@ -288,3 +288,18 @@ def printed_code(number: int, notation: str) -> str:
 def priority(urgency: int) -> int:
     """Place in the queue: hỏa tốc > thượng khẩn > khẩn > thường; what is not set is thường."""
     return max(urgency, document_pb2.URGENCY_ORDINARY)
+
+
+def for_readers(document: Document) -> Document:
+    """The document as events tell of it."""
+    told = Document()
+    told.CopyFrom(document)
+    leave_out_signatures(told)
+    return told
+
+
+def leave_out_signatures(document: Document) -> None:
+    """Where many documents are listed or told of: signatures beside files are many KB, a page of them would
+    be no message any more, and whoever judges them has the envelope."""
+    for attachment in document.attachments:
+        del attachment.detached_signatures[:]

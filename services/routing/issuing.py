@@ -24,9 +24,8 @@ from lienthong.types.v1 import document_pb2, envelope_pb2
 
 from services.routing import submission_store as store
 from services.routing.attachments import Attachments
-from services.routing.detached import for_readers
 from services.routing.dispatch import Dispatch, Parcel, keep, small
-from services.routing.domain import FORMAT_VERSION, priority
+from services.routing.domain import FORMAT_VERSION, for_readers, priority
 from services.routing.seals import Seals
 from services.routing.station import Station
 from services.routing.submission_store import Submission

@@ -39,8 +39,8 @@ from services.routing.convert import (
     delivery_to_proto,
     event_to_proto,
     listed_delivery,
+    listed_submission,
     received_receipt,
-    submission_to_proto,
 )
 from services.routing.domain import Document
 from services.routing.handling import HandlingDesk
@@ -88,8 +88,7 @@ class SubmissionServicer(submission_pb2_grpc.SubmissionServiceServicer):
             raise InvalidArgument("KEY_MISSING", "neither submission_id nor document_id", field="key")
         value = parse_id(getattr(request, key), key)
         submission = await submission_store.find(self._db, current_caller().organization, key, value)
-        [shown] = await self._shown([submission])
-        return submission_pb2.GetSubmissionResponse(submission=shown)
+        return submission_pb2.GetSubmissionResponse(submission=await self._intake.show(submission))
 
     async def ListSubmissions(
         self, request: submission_pb2.ListSubmissionsRequest, context: _Context
@@ -127,7 +126,7 @@ class SubmissionServicer(submission_pb2_grpc.SubmissionServiceServicer):
         ids = [s.envelope_id for s in submissions if s.envelope_id]
         known = await submission_store.recipients(self._db, ids) if ids else {}
         return [
-            submission_to_proto(s, known.get(s.envelope_id, []) if s.envelope_id else []) for s in submissions
+            listed_submission(s, known.get(s.envelope_id, []) if s.envelope_id else []) for s in submissions
         ]
 
 

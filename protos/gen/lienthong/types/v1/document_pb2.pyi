@@ -197,7 +197,7 @@ class Attachment(_message.Message):
     @_builtins.property
     def detached_signatures(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """Signatures that lie beside the file, because it is larger than its format can be parsed at: DER of CMS SignedData (RFC 5652) over `sha256`,
-        at most 4 of at most 32 KiB. Empty for every other file.
+        at most 4 of at most 32 KiB. Empty for every other file; left out where documents are listed or told of: the envelope has them.
         """
 
     def __init__(
