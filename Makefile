@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format lint types protos protos-check lock clean
+.PHONY: help demo test bench check format lint types protos protos-check charts lock clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,7 +24,10 @@ demo: $(READY) ## Play a real day over four nodes: Government to commune, and a 
 test: $(READY) ## Run all tests, a file a processor (T=path narrows, ARGS=... goes to pytest)
 	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(T) $(ARGS)
 
-check: $(READY) lint types protos-check ## Run every check that is not a test
+bench: $(READY) ## Measure, beside the limits of this machine (ARGS="chain link" narrows); results in build/bench
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+check: $(READY) lint types protos-check charts ## Run every check that is not a test
 
 lint: $(READY) ## Style, import rules
 	@$(BIN)/ruff check .
@@ -47,9 +50,13 @@ protos-check: $(READY) ## Lint the contracts, compare generated code, look for b
 	@rm -rf build/protos && protos/generate.sh $(abspath $(BIN))/python ../build/protos && diff -r -x __pycache__ build/protos/lienthong protos/gen/lienthong
 	@if git rev-parse -q --verify origin/main >/dev/null; then cd protos && ../$(BIN)/buf breaking --against '../.git#branch=origin/main,subdir=protos'; fi
 
-lock: ## Resolve requirements.lock anew
+charts: $(READY) ## Lint and render the chart with every values file, against the schemas of Kubernetes
+	@$(BIN)/python k8s/check.py
+
+lock: ## Resolve requirements.lock anew, and from it what the image installs
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes --no-emit-index-url --no-header pyproject.toml -o requirements.lock
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --constraint requirements.lock --override k8s/not-in-image.txt pyproject.toml -o k8s/requirements.lock
 
 clean: ## Remove what was built
 	@rm -rf build $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

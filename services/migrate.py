@@ -3,6 +3,7 @@
     python -m services.migrate                       the five databases that the settings of a node name
     python -m services.migrate --templates URL...    lienthong_template_<service> on each of these servers
                                                      (URLs hold passwords: "-" reads them from standard input)
+    python -m services.migrate --databases           those on standard input, each line a service and a URL
 
 A template is what the mesh launcher copies databases from: 30 ms each instead of a migration. It carries the
 digest of the migrations it was made by, and is made anew when they changed.
@@ -22,7 +23,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 import asyncpg
 from lienthong import migrations
-from lienthong.errors import DomainError
+from lienthong.errors import DomainError, InvalidArgument
 from lienthong.settings import DatabaseSettings, load
 
 SERVICES: Final = ("registry", "signing", "routing", "storage", "reporting")
@@ -46,6 +47,15 @@ async def migrate_node() -> None:
     for service in SERVICES:
         database: DatabaseSettings = getattr(settings, service).database
         await migrations.upgrade(_complete(database), package_of(service))
+
+
+async def migrate_databases(lines: Sequence[str]) -> None:
+    """Migrate databases, each given as "<service> <URL>". One after another: a mesh has few processors."""
+    for line in lines:
+        service, _, url = line.strip().partition(" ")
+        if service not in SERVICES:
+            raise InvalidArgument("SETTINGS_INVALID", f"{service!r} is no service", service=service)
+        await migrations.upgrade(url, package_of(service))
 
 
 async def build_templates(admin_url: str) -> None:
@@ -112,7 +122,7 @@ def _urls(named: Sequence[str]) -> list[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one of the two commands; a refusal is one line on standard error and exit status 1."""
+    """Run one of the commands; a refusal is one line on standard error and exit status 1."""
     parser = argparse.ArgumentParser(prog="python -m services.migrate", description="Migrate databases.")
     parser.add_argument(
         "--templates",
@@ -120,9 +130,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         metavar="ADMIN_URL",
         help="make or refresh the template databases on these servers; - reads URLs from standard input",
     )
+    parser.add_argument(
+        "--databases",
+        action="store_true",
+        help="migrate the databases that standard input names, each line a service and a URL",
+    )
     chosen = parser.parse_args(arguments)
     try:
-        asyncio.run(_templates(_urls(chosen.templates)) if chosen.templates else migrate_node())
+        if chosen.databases:
+            asyncio.run(migrate_databases(sys.stdin.read().splitlines()))
+        else:
+            asyncio.run(_templates(_urls(chosen.templates)) if chosen.templates else migrate_node())
     except DomainError as error:
         sys.exit(f"lienthong: {error}")
 

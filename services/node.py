@@ -13,7 +13,7 @@ from lienthong.app import App, run
 from lienthong.clock import SystemClock
 from lienthong.db import Database
 from lienthong.preflight import open_database
-from lienthong.settings import DatabaseSettings, NodeSettings, load
+from lienthong.settings import DatabaseSettings, NodeSettings
 
 from services.registry import app as registry
 from services.registry.settings import RegistrySettings
@@ -67,7 +67,7 @@ async def build(settings: NodeProcess, *, checkpoint: Checkpoint = no_checkpoint
 
 def main() -> None:
     """Serve until told to stop."""
-    run(build, load(NodeProcess))
+    run(build, NodeProcess)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """A process: the apps it hosts, one server for all of them, supervised loops, and a graceful end.
 
 def main() -> None:
-    run(build, load(RegistryProcess))       # async def build(settings) -> Sequence[App]
+    run(build, RegistryProcess)       # async def build(settings: RegistryProcess) -> Sequence[App]
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from lienthong.errors import DomainError
 from lienthong.preflight import check_process
 from lienthong.rpc.health import Check, Health, answering_probes
 from lienthong.rpc.server import Server, Servicer, build_server
-from lienthong.settings import NodeSettings
+from lienthong.settings import NodeSettings, load
 
 _log: Final = logging.getLogger("lienthong.app")
 
@@ -48,9 +48,10 @@ class App:
     close: Sequence[Close] = ()
 
 
-def run(build: Callable[[S], Awaitable[Sequence[App]]], settings: S) -> None:
+def run(build: Callable[[S], Awaitable[Sequence[App]]], kind: type[S]) -> None:
     """Build the apps and serve them until SIGTERM or SIGINT; a refusal at start is told with what to do."""
     try:
+        settings = load(kind)
         check_process(settings, SystemClock().now())
     except DomainError as error:
         sys.exit(f"lienthong: {explain(error)}")

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from lienthong.app import run
-from lienthong.settings import load
 
 from services.registry.app import build_process
 from services.registry.settings import RegistryProcess
 
 if __name__ == "__main__":
-    run(build_process, load(RegistryProcess))
+    run(build_process, RegistryProcess)

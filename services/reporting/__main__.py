@@ -15,4 +15,4 @@ if __name__ == "__main__":
     if sys.argv[1:] == ["rebuild"]:
         asyncio.run(rebuild(load(ReportingProcess)))
     else:
-        run(build_process, load(ReportingProcess))
+        run(build_process, ReportingProcess)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from lienthong.app import run
-from lienthong.settings import load
 
 from services.routing.app import build_process
 from services.routing.settings import RoutingProcess
 
 if __name__ == "__main__":
-    run(build_process, load(RoutingProcess))
+    run(build_process, RoutingProcess)

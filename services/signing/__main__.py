@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from lienthong.app import run
-from lienthong.settings import load
 
 from services.signing.app import build_process
 from services.signing.settings import SigningProcess
 
 if __name__ == "__main__":
-    run(build_process, load(SigningProcess))
+    run(build_process, SigningProcess)

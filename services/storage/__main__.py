@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from lienthong.app import run
-from lienthong.settings import load
 
 from services.storage.app import build_process
 from services.storage.settings import StorageProcess
 
 if __name__ == "__main__":
-    run(build_process, load(StorageProcess))
+    run(build_process, StorageProcess)

@@ -83,6 +83,10 @@ async def start(databases: Databases, tmp_path: Path) -> Start:
     return made
 
 
+def _misspelt(start: Start) -> None:
+    start.settings["storage"]["fodler"] = "x"
+
+
 def _port_taken(start: Start) -> None:
     holder = socket.socket()
     holder.bind(("127.0.0.1", 0))
@@ -120,6 +124,7 @@ def _other_mesh(start: Start) -> None:
 
 
 CASES: list[tuple[Callable[[Start], None], str, str]] = [
+    (_misspelt, "SETTINGS_INVALID", "storage.fodler"),
     (_port_taken, "PORT_TAKEN", "listen: 127.0.0.1:"),
     (_unwritable, "FOLDER_NOT_WRITABLE", "storage.folder: "),
     (_full, "DISK_NEARLY_FULL", "storage.folder: "),

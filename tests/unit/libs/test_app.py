@@ -160,7 +160,7 @@ PROCESS = """
 import sys
 from pathlib import Path
 from lienthong.app import App, run
-from lienthong.settings import NodeSettings, load
+from lienthong.settings import NodeSettings
 async def close():
     Path(sys.argv[1]).write_text("closed")
 async def loop():
@@ -169,7 +169,7 @@ async def loop():
     await asyncio.Event().wait()
 async def build(settings):
     return [App("a", background=[loop], close=[close])]
-run(build, load(NodeSettings))
+run(build, NodeSettings)
 """
 
 
