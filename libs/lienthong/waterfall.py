@@ -1,4 +1,5 @@
-"""The waterfall of one trace as text, from the span lines that the nodes wrote (see telemetry.py).
+"""The waterfall of one trace as text, from the span lines that the nodes wrote (see telemetry.py), and from
+the hop facts that nodes of other owners signed into their receipts: those alone are enough.
 
 Hostile or half-written lines are skipped: a node may have been killed in the middle of one.
 """
@@ -7,16 +8,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 from lienthong.errors import InvalidArgument, NotFound
+from lienthong.types.v1 import document_pb2
 
 _TRACE_ID: Final = re.compile(r"[0-9a-f]{32}")
 _BAR: Final = "█"
+_CUSTODY_BAR: Final = "▒"
 _NAME_WIDTH: Final = 46
+_TRANSPORT_NAME_WIDTH: Final = 34
 _MIN_BAR: Final = 20
 
 
@@ -47,6 +51,22 @@ class Row:
 
     span: Span
     depth: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """One node's custody on the way to one next node; without `next_node` the document arrived there."""
+
+    node: str
+    next_node: str
+    span_id: str
+    in_ns: int
+    out_ns: int
+    recipients: tuple[str, ...]
+
+    @property
+    def milliseconds(self) -> float:
+        return (self.out_ns - self.in_ns) / 1e6
 
 
 @dataclass(slots=True)
@@ -111,15 +131,88 @@ def render(spans: Sequence[Span], width: int = 120) -> str:
         place = _bar(span, begin, max(end - begin, 1), bar_width)
         line = f"{span.node:<{node_width}}  {span.service:<{service_width}}  {name}  "
         line += f"{span.milliseconds:>9.1f} ms |{place}|"
-        lines.append(f"{line} {span.status_text or 'ERROR'}" if span.status == "ERROR" else line)
+        lines.append(f"{line} {_failure(span)}" if _failure(span) else line)
     return "\n".join(lines)
 
 
+def hops_of(ways: Mapping[str, Sequence[document_pb2.HopFact]]) -> list[Hop]:
+    """The hops of all recipients' ways, each once: what many recipients share is one transfer."""
+    shared: dict[tuple[str, str, str], Hop] = {}
+    for recipient, facts in sorted(ways.items()):
+        nexts = [fact.node for fact in facts[1:]]
+        for fact, next_node in zip(facts, [*nexts, ""], strict=True):
+            key = (fact.node, next_node, fact.span_id)
+            begin, end = fact.in_time.ToNanoseconds(), fact.out_time.ToNanoseconds()
+            seen = shared.get(key) or Hop(fact.node, next_node, fact.span_id, begin, end, ())
+            shared[key] = replace(
+                seen,
+                in_ns=min(seen.in_ns, begin),
+                out_ns=max(seen.out_ns, end),
+                recipients=(*seen.recipients, recipient),
+            )
+    return sorted(shared.values(), key=lambda hop: (hop.in_ns, hop.node, hop.next_node == "", hop.next_node))
+
+
+def own_work(spans: Sequence[Span]) -> list[Span]:
+    """The nodes' own steps without the calls between services, which are most of the spans of a trace."""
+    parents = {span.span_id: span.parent_id for span in spans}
+    kept = {span.span_id for span in spans if not span.name.startswith("/") or span.parent_id not in parents}
+    return [
+        replace(span, parent_id=_nearest(span.parent_id, parents, kept))
+        for span in spans
+        if span.span_id in kept
+    ]
+
+
+def render_transport(trace_id: str, hops: Sequence[Hop], spans: Sequence[Span] = (), width: int = 100) -> str:
+    """Node after node: how long it had custody (▒, from the signed hop facts), and beneath it the steps that
+    it wrote down (█), where we may read them. Every node's times are those of its own clock."""
+    edges = [edge for hop in hops for edge in (hop.in_ns, hop.out_ns)]
+    edges += [edge for span in spans for edge in (span.start_ns, span.end_ns)]
+    if not edges:
+        return ""
+    begin, total = min(edges), max(max(edges) - min(edges), 1)
+    nodes = list(dict.fromkeys([*(hop.node for hop in hops), *(span.node for span in spans)]))
+    node_width = max(map(len, nodes))
+    bar_width = max(_MIN_BAR, width - _TRANSPORT_NAME_WIDTH - node_width - 19)
+    lines = [
+        f"trace {trace_id}: {len(hops)} hops, {len(spans)} spans, {len(nodes)} nodes, {total / 1e6:.1f} ms"
+    ]
+    for node in nodes:
+        for hop in (hop for hop in hops if hop.node == node):
+            onward = f"→ {hop.next_node}" if hop.next_node else "●"
+            name = _fitted(f"{onward} [{', '.join(hop.recipients)}]", _TRANSPORT_NAME_WIDTH)
+            place = _placed(hop.in_ns, hop.out_ns, begin, total, bar_width, _CUSTODY_BAR)
+            lines.append(f"{node:<{node_width}}  {name}  {hop.milliseconds:>9.1f} ms |{place}|")
+        for row in rows([span for span in spans if span.node == node]):
+            name = _fitted("  " * (row.depth + 1) + _short(row.span.name), _TRANSPORT_NAME_WIDTH)
+            place = _bar(row.span, begin, total, bar_width)
+            line = f"{'':<{node_width}}  {name}  {row.span.milliseconds:>9.1f} ms |{place}|"
+            lines.append(f"{line} {_failure(row.span)}".rstrip())
+    return "\n".join(lines)
+
+
+def _nearest(span_id: str, parents: Mapping[str, str], kept: Collection[str]) -> str:
+    for _ in range(len(parents)):  # files may lie: spans in a circle end too
+        if span_id in kept or span_id not in parents:
+            break
+        span_id = parents[span_id]
+    return span_id
+
+
 def _bar(span: Span, begin: int, total: int, width: int) -> str:
+    return _placed(span.start_ns, span.end_ns, begin, total, width, _BAR)
+
+
+def _placed(start: int, end: int, begin: int, total: int, width: int, mark: str) -> str:
     """At least one mark, never beyond the axis."""
-    first = min(width - 1, (span.start_ns - begin) * width // total)
-    last = min(width, max(first + 1, -(-(span.end_ns - begin) * width // total)))
-    return " " * first + _BAR * (last - first) + " " * (width - last)
+    first = min(width - 1, (start - begin) * width // total)
+    last = min(width, max(first + 1, -(-(end - begin) * width // total)))
+    return " " * first + mark * (last - first) + " " * (width - last)
+
+
+def _failure(span: Span) -> str:
+    return (span.status_text or "ERROR") if span.status == "ERROR" else ""
 
 
 def _short(name: str) -> str:

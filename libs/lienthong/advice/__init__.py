@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lienthong.advice import common, operating, registry, reporting, routing, signing, storage
+from lienthong.advice import command_line, common, operating, registry, reporting, routing, signing, storage
 from lienthong.advice.entry import Advice
 from lienthong.errors import DomainError
 
@@ -22,6 +22,7 @@ def merge(*parts: dict[str, Advice]) -> dict[str, Advice]:
 
 ADVICE: dict[str, Advice] = merge(
     common.ADVICE,
+    command_line.ADVICE,
     operating.ADVICE,
     registry.ADVICE,
     signing.ADVICE,

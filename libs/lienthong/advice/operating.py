@@ -45,4 +45,63 @@ ADVICE: dict[str, Advice] = {
         "Chứng thư này của mạng, nút hoặc dịch vụ khác. Hãy đặt đúng chứng thư của tiến trình.",
         "This certificate is another mesh's, node's or service's. Name this process's own.",
     ),
+    "MESH_MISSING": Advice(
+        "Thư mục này chưa có lưới nào. Hãy chạy `lienthong up --data <thư mục>` hoặc sửa --data.",
+        "This folder holds no mesh. Run `lienthong up --data <folder>`, or correct --data.",
+    ),
+    "MESH_FILE_INVALID": Advice(
+        "Tệp mesh.yaml bị hỏng. Hãy khôi phục tệp từ bản sao lưu; đừng xóa thư mục dữ liệu.",
+        "The file mesh.yaml is damaged. Restore it from a backup; do not remove the data folder.",
+    ),
+    "MESH_DIFFERS": Advice(
+        "Thư mục này đang giữ một lưới khác. Chỉ có thể thêm nút, cơ quan, người; muốn lưới khác, hãy "
+        "chọn thư mục khác.",
+        "This folder holds another mesh. Only nodes, organizations and people may be added; for another "
+        "mesh choose another folder.",
+    ),
+    "MESH_BUSY": Advice(
+        "Lưới đang khởi động hoặc đang dừng. Hãy chờ một phút rồi thử lại.",
+        "The mesh is starting or stopping. Wait a minute and try again.",
+    ),
+    "MESH_NOT_RUNNING": Advice(
+        "Lưới không chạy. Hãy chạy `lienthong up` trước.",
+        "The mesh does not run. Run `lienthong up` first.",
+    ),
+    "MESH_NOT_STOPPED": Advice(
+        "Lưới chưa dừng hẳn. Hãy xem run/supervisor.log trong thư mục dữ liệu rồi thử lại.",
+        "The mesh has not ended yet. Look into run/supervisor.log in its folder and try again.",
+    ),
+    "SUPERVISOR_ENDED": Advice(
+        "Tiến trình giám sát lưới đã kết thúc; lý do ở run/supervisor.log. Hãy sửa rồi chạy lại "
+        "`lienthong up`.",
+        "The mesh's supervisor ended; the reason is in run/supervisor.log. Mend it and run `lienthong "
+        "up` again.",
+    ),
+    "FOLDER_NOT_REACHABLE": Advice(
+        "PostgreSQL không được vào thư mục này khi chạy bằng root. Hãy cho phép đi qua (chmod o+x) hoặc "
+        "chọn thư mục khác, ví dụ dưới /var/lib.",
+        "PostgreSQL may not enter this folder when root starts it. Allow passing (chmod o+x), or choose "
+        "another folder, such as one under /var/lib.",
+    ),
+    "POSTGRES_VERSION_DIFFERS": Advice(
+        "Dữ liệu thuộc phiên bản PostgreSQL khác. Hãy dùng đúng phiên bản cũ để pg_dump, rồi nạp vào "
+        "phiên bản mới.",
+        "The data belongs to another version of PostgreSQL. Dump it with the old one (pg_dump) and load "
+        "it into the new.",
+    ),
+    "PKI_INCOMPLETE": Advice(
+        "Thiếu chứng thư hoặc khóa. Hãy bổ sung mọi tệp đã nêu theo cấu trúc trong "
+        "libs/lienthong/mesh/README.md.",
+        "Certificates or keys are missing. Add every file that is named, as "
+        "libs/lienthong/mesh/README.md lays them out.",
+    ),
+    "PKI_UNUSABLE": Advice(
+        "Có chứng thư không dùng được. Hãy cấp lại từng tệp đã nêu.",
+        "Some certificates cannot be used. Issue each that is named anew.",
+    ),
+    "OPERATOR_MISSING": Advice(
+        "Không có chứng thư của người vận hành trong thư mục lưới. Hãy bổ sung "
+        "pki/issued/operator/<tên>/tls.",
+        "The mesh's folder has no operator's certificate. Add pki/issued/operator/<name>/tls.",
+    ),
 }

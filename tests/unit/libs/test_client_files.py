@@ -76,6 +76,22 @@ async def test_a_file_is_sent_whole_after_its_header(tmp_path: Path) -> None:
     assert max(map(len, chunks)) <= 512 * 1024
 
 
+@pytest.mark.parametrize("offset", [0, 1, 300_000, 768_000])
+async def test_a_file_is_sent_from_where_it_broke(tmp_path: Path, offset: int) -> None:
+    content = bytes(range(256)) * 3000
+    source = tmp_path / "a.pdf"
+    source.write_bytes(content)
+    told: list[int] = []
+
+    header, *chunks = [
+        part async for part in sending(b"header", lambda piece: piece, source, offset, told.append)
+    ]
+
+    assert header == b"header"
+    assert b"".join(chunks) == content[offset:]
+    assert told == [len(chunk) for chunk in chunks]
+
+
 async def test_what_is_received_is_what_was_promised(tmp_path: Path) -> None:
     target = tmp_path / "a.pdf"
     digest = hashlib.sha256(b"onetwo").digest()

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from lienthong.errors import InvalidArgument
 from lienthong.mesh.node_settings import directory
-from lienthong.mesh.topology import Topology
+from lienthong.mesh.topology import SHIPPED, Topology
 from lienthong.pki.identity import Kind
 
 
@@ -163,3 +163,74 @@ def test_what_is_no_topology_at_all_is_refused(text: str) -> None:
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgument, match="TOPOLOGY_INVALID"):
         Topology.read(tmp_path / "none.yaml")
+
+
+def test_todays_topology_has_three_tiers_in_force_and_keeps_what_ended() -> None:
+    topology = Topology.named("three-tiers")
+
+    assert [tier.tier for tier in topology.tiers if tier.until is None] == ["CENTRAL", "PROVINCE", "COMMUNE"]
+    assert topology.tier("DISTRICT").until == "2025-07-01"
+    assert {node.tier for node in topology.nodes} == {"CENTRAL", "PROVINCE", "COMMUNE"}
+    served = [o.code for o in topology.served_by("H01") if o.tier == "COMMUNE"]
+    assert served == ["H01.108", "H01.109"], "communes without a node are served by their province's"
+    closed = {o.code: o.valid_to for o in topology.organizations if o.valid_to}
+    assert closed == {"H01.15": "2025-07-01", "H01.99": "2025-03-01"}
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_what_is_shipped_is_right_and_speaks_both_languages(name: str) -> None:
+    topology = Topology.named(name)
+
+    assert all(tier.vi and tier.en for tier in topology.tiers)
+    assert all("MẪU" in organization.name for organization in topology.organizations)
+
+
+def test_a_file_is_named_by_its_path(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(yaml.safe_dump(small()))
+
+    assert Topology.named(str(file)).trust_domain == "mau.test"
+
+
+CENTRAL = {"tier": "CENTRAL", "vi": "Trung ương", "en": "Central"}
+PROVINCE = {"tier": "PROVINCE", "vi": "Tỉnh", "en": "Province"}
+WRONG_TIERS = [
+    ("not of this mesh", small(tiers=[CENTRAL]), "node H01: tier PROVINCE is not one of this mesh"),
+    ("order", small(tiers=[PROVINCE, CENTRAL]), "node H01: tier PROVINCE is above that of its superior"),
+    ("twice", small(tiers=[CENTRAL, PROVINCE, CENTRAL]), "a tier is named twice"),
+    (
+        "ended",
+        small(tiers=[CENTRAL, {**PROVINCE, "until": "2025-07-01"}]),
+        "node H01: tier PROVINCE ended on 2025-07-01",
+    ),
+    ("none", small(tiers=[]), "tiers"),
+]
+
+
+@pytest.mark.parametrize(
+    ("content", "part"), [case[1:] for case in WRONG_TIERS], ids=[case[0] for case in WRONG_TIERS]
+)
+def test_tiers_that_do_not_fit_are_refused(content: dict[str, Any], part: str) -> None:
+    with pytest.raises(InvalidArgument, match="TOPOLOGY_INVALID") as refusal:
+        parse(content)
+
+    assert part in refusal.value.message
+
+
+def test_an_organization_of_an_ended_tier_must_have_ended_with_it() -> None:
+    tiers = [CENTRAL, PROVINCE, {"tier": "DISTRICT", "vi": "Huyện", "en": "District", "until": "2025-07-01"}]
+    row = {"code": "H01.15", "name": "M", "tier": "DISTRICT", "node": "H01"}
+    office = {"code": "G22", "name": "MẪU", "tier": "CENTRAL", "node": "G22"}
+
+    ended = parse(small(tiers=tiers, organizations=[office, {**row, "valid_to": "2025-07-01"}]))
+    assert ended.organization("H01.15").tier == "DISTRICT"
+    for late in ({}, {"valid_to": "2025-07-02"}):
+        with pytest.raises(InvalidArgument, match=r"H01\.15: tier DISTRICT ended on 2025-07-01"):
+            parse(small(tiers=tiers, organizations=[office, {**row, **late}]))
+
+
+def test_who_stands_outside_may_stand_anywhere() -> None:
+    party = {"code": "A01", "name": "M", "tier": "OUTSIDE", "node": "G22"}
+    below = {"code": "A01.01", "name": "M", "tier": "PROVINCE", "node": "G22", "superior": "A01"}
+
+    assert parse(small(organizations=[party, below])).organization("A01").tier == "OUTSIDE"

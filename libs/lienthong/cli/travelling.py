@@ -1,0 +1,89 @@
+"""A journey as a tree: recipients, the hops to each with their times, what was done with it there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lienthong.cli import shapes, showing
+from lienthong.cli.output import tame
+from lienthong.errors import NotFound
+from rich.text import Text as Styled
+from rich.tree import Tree
+
+if TYPE_CHECKING:
+    from google.protobuf.timestamp_pb2 import Timestamp
+    from lienthong.cli.session import Session
+    from lienthong.cli.texts import Words
+    from lienthong.reporting.v1 import reporting_pb2
+
+_CATCHING_UP = 10.0
+
+
+async def known_journey(session: Session, document_id: str) -> reporting_pb2.Journey:
+    """The journey, once reporting has heard of the document: it follows routing by a moment."""
+
+    async def ask() -> reporting_pb2.Journey | None:
+        try:
+            return await session.agency.journey(document_id)
+        except NotFound:
+            return None
+
+    found = await session.connection.wait_until(ask, _CATCHING_UP)
+    return found if found is not None else await session.agency.journey(document_id)
+
+
+def tree(words: Words, journey: reporting_pb2.Journey) -> Tree:
+    """The whole journey."""
+    document = journey.document
+    head = Styled(f"{showing.code(document)}  ", style="bold").append(tame(document.subject))
+    issued = (
+        f"{document.organization}, {words('issued').lower()} {showing.moment(journey.issue_time, exact=True)}"
+    )
+    root = Tree(head.append(f"\n{issued}, {document.document_id}", style="dim"), guide_style="dim")
+    for branch in journey.branches:
+        _add_branch(words, root, branch)
+    return root
+
+
+def _add_branch(words: Words, root: Tree, branch: reporting_pb2.Branch) -> None:
+    label = Styled(branch.organization, style="bold cyan")
+    if branch.node and branch.node != branch.organization:
+        label.append(f" ({words('node').lower()} {branch.node})", style="dim")
+    label.append("  ").append_text(showing.outcome(words, branch.outcome))
+    if branch.arrival_number:
+        label.append(f", {words('arrival_number').lower()} ")
+        label.append(f"{branch.arrival_number:02d}", style="bold")
+    judged = showing.worst(branch.verdicts)
+    if judged is not None:
+        label.append(", ").append_text(showing.verdict(words, judged.verdict, judged.level))
+    recipient = root.add(label)
+    _add_hops(words, recipient, branch)
+    _add_statuses(words, recipient, branch)
+    if branch.reason and shapes.outcome_name(branch.outcome) == "NOT_DELIVERED":
+        recipient.add(Styled(tame(branch.reason), style="red"))
+
+
+def _add_hops(words: Words, recipient: Tree, branch: reporting_pb2.Branch) -> None:
+    width = max((len(hop.node) for hop in branch.hops), default=0)
+    for hop in branch.hops:
+        held = milliseconds(hop.in_time, hop.out_time)
+        line = Styled(f"{words('node').lower()} {hop.node:<{width}}  ")
+        begin, end = showing.clock(hop.in_time), showing.clock(hop.out_time)
+        line.append(f"{words('hop_in')} {begin}  {words('hop_out')} {end}")
+        recipient.add(line.append(f"  {held:>9,.1f} ms", style="dim"))
+
+
+def _add_statuses(words: Words, recipient: Tree, branch: reporting_pb2.Branch) -> None:
+    facts = sorted(branch.statuses, key=lambda fact: fact.sequence)
+    names = [words.status(fact.status) for fact in facts]
+    width = max(map(len, names), default=0)
+    for fact, name in zip(facts, names, strict=True):
+        line = showing.status(words, fact.status)
+        line.append(f"{'':<{width - len(name)}}  {showing.clock(fact.act_time)}", style="default")
+        line.append(f"  {tame(fact.actor)}", style="dim")
+        recipient.add(line.append(f": {tame(fact.reason)}" if fact.reason else ""))
+
+
+def milliseconds(begin: Timestamp, end: Timestamp) -> float:
+    """From one stamp to another."""
+    return (end.ToNanoseconds() - begin.ToNanoseconds()) / 1e6
