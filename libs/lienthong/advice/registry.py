@@ -34,7 +34,10 @@ _DIRECTORY: dict[str, Advice] = {
         f"Một mã cơ quan có ở hai dòng. {_IMPORT_VI}", f"A code twice. {_IMPORT_EN}"
     ),
     "NODE_DUPLICATE": Advice(f"Một mã nút có ở hai dòng. {_IMPORT_VI}", f"A node twice. {_IMPORT_EN}"),
-    "NODE_UNKNOWN": Advice(f"Nút được nêu chưa có. {_IMPORT_VI}", f"The node is not known. {_IMPORT_EN}"),
+    "NODE_UNKNOWN": Advice(
+        "Danh mục chưa có nút này. Hãy kiểm tra mã nút, hoặc cập nhật danh mục rồi thử lại.",
+        "The directory knows no such node. Check its code, or bring the directory up to date.",
+    ),
     "NODE_TREE_BROKEN": Advice(
         f"Các nút phải tạo thành một cây có đúng một gốc. {_IMPORT_VI}",
         f"Nodes form one tree with one root. {_IMPORT_EN}",

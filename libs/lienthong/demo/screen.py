@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +15,7 @@ from lienthong.demo.journal import shown_time
 from lienthong.demo.seen import Day, Sent, count
 from lienthong.reporting.v1 import reporting_pb2
 from lienthong.types.v1 import document_pb2
-from lienthong.waterfall import Span, render
+from lienthong.waterfall import own_work, render
 from rich.console import Console
 from rich.markup import escape
 from rich.tree import Tree
@@ -106,25 +104,6 @@ class Screen:
     def _plain(self, words: str) -> None:
         # As it is: a table of a register is wider than most terminals and must not be folded.
         self._console.print(escape(words), highlight=False, soft_wrap=True)
-
-
-def own_work(spans: Sequence[Span]) -> list[Span]:
-    """The nodes' own steps without the calls between services, which are most of the spans of a trace."""
-    parents = {span.span_id: span.parent_id for span in spans}
-    kept = {span.span_id for span in spans if not span.name.startswith("/") or span.parent_id not in parents}
-    return [
-        replace(span, parent_id=_nearest(span.parent_id, parents, kept))
-        for span in spans
-        if span.span_id in kept
-    ]
-
-
-def _nearest(span_id: str, parents: Mapping[str, str], kept: Collection[str]) -> str:
-    for _ in range(len(parents)):  # files may lie: spans in a circle end too
-        if span_id in kept or span_id not in parents:
-            break
-        span_id = parents[span_id]
-    return span_id
 
 
 def journey_tree(sent: Sent) -> Tree:

@@ -1,4 +1,7 @@
-"""Databases of a mesh: five a node, copied from migrated templates, on one server or on one a node."""
+"""Databases of a mesh: five a node, copied from migrated templates, on one server or on one a node.
+
+Those of a short-lived mesh go with it (`create`, `close`); those of a mesh that stays are kept (`complete`).
+"""
 
 from __future__ import annotations
 
@@ -7,24 +10,28 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+import asyncpg
 from lienthong import migrations
 from lienthong.db import Database
 from lienthong.errors import FailedPrecondition
+from lienthong.mesh.parts import SERVICES
 from lienthong.postgres import URL_VARIABLE, EmbeddedPostgres, ExternalPostgres, Postgres
 from lienthong.settings import DatabaseSettings
 
-SERVICES: Final = ("registry", "signing", "routing", "storage", "reporting")
 # One embedded server (200 connections) carries every node of a mesh: 27 a node at most, listeners included.
 POOL_SIZES: Final = {"registry": 5, "signing": 2, "routing": 8, "storage": 4, "reporting": 3}
 _CONNECTIONS_A_NODE: Final = sum(POOL_SIZES.values()) + 5
 _RESERVED_CONNECTIONS: Final = 40
 _TEMPLATES_SECONDS: Final = 120.0
+_MIGRATIONS_SECONDS: Final = 1800.0
+_SIZES: Final = "SELECT datname, pg_database_size(datname) FROM pg_database WHERE starts_with(datname, $1)"
 
 
 class MeshDatabases:
@@ -60,12 +67,38 @@ class MeshDatabases:
         builder.build([server.url() for server in self._distinct()])
         asyncio.run(self._create_all())
 
+    def complete(self) -> None:
+        """Make what is missing and migrate what is there; unlike `create`, `close` leaves all of it."""
+        missing = asyncio.run(self._missing())
+        if missing:
+            with TemplateBuilder() as templates:
+                templates.build([server.url() for server in self._distinct()])
+            asyncio.run(self._copy(missing))
+        there = [(s, self._url(n, s)) for n in self._servers for s in SERVICES if (n, s) not in missing]
+        if there:
+            _migrate(there)
+
+    def drop(self) -> None:
+        """Remove every database of the mesh, for ever."""
+        asyncio.run(
+            self._drop([(self._servers[n].url(), self.name(n, s)) for n in self._servers for s in SERVICES])
+        )
+
+    async def sizes(self) -> dict[str, int]:
+        """Bytes on disk by node."""
+        found = dict.fromkeys(self._servers, 0)
+        for server in self._distinct():
+            async with _session(server.url()) as session:
+                sizes = dict(await session.fetch(_SIZES, f"lt_{self._mesh_id}_"))
+            for node in found:
+                found[node] += sum(sizes.get(self.name(node, service), 0) for service in SERVICES)
+        return found
+
     def settings(self, node: str, service: str, password_file: Path) -> dict[str, Any]:
         """The `database` section of one service; its password goes into `password_file`, not in here."""
         parts = urlsplit(self._servers[node].url(self.name(node, service)))
         if parts.password is not None:
-            password_file.touch(mode=0o600)
-            password_file.write_text(unquote(parts.password) + "\n")
+            _keep_password(password_file, unquote(parts.password) + "\n")
         user, host = parts.username or "", parts.netloc.rpartition("@")[2]
         section = DatabaseSettings(
             url=urlunsplit(parts._replace(netloc=f"{user}@{host}" if user else host)),
@@ -91,12 +124,29 @@ class MeshDatabases:
         """Stop the servers of our own; on another's drop the databases we made."""
         external = [server for server in self._distinct() if isinstance(server, ExternalPostgres)]
         if external and self._made:
-            asyncio.run(self._drop_all())
+            asyncio.run(self._drop(self._made))
+            self._made.clear()
         for server in self._distinct():
             server.stop()
 
     def _distinct(self) -> list[Postgres]:
         return list({id(server): server for server in self._servers.values()}.values())
+
+    def _url(self, node: str, service: str) -> str:
+        return self._servers[node].url(self.name(node, service))
+
+    async def _missing(self) -> set[tuple[str, str]]:
+        names: set[str] = set()
+        for server in self._distinct():
+            async with _session(server.url()) as session:
+                names |= {row["datname"] for row in await session.fetch("SELECT datname FROM pg_database")}
+        return {(n, s) for n in self._servers for s in SERVICES if self.name(n, s) not in names}
+
+    async def _copy(self, missing: Collection[tuple[str, str]]) -> None:
+        for node, service in sorted(missing):
+            await migrations.create_database(
+                self._servers[node].url(), self.name(node, service), _template(service)
+            )
 
     async def _create_all(self) -> None:
         await asyncio.gather(*(self._create_service(service) for service in SERVICES))
@@ -109,15 +159,48 @@ class MeshDatabases:
                 raise FailedPrecondition("DATABASE_EXISTS", f"database {name} exists already", name=name)
             self._made.append((server.url(), name))
 
-    async def _drop_all(self) -> None:
-        while self._made:
-            admin_url, name = self._made.pop()
+    async def _drop(self, databases: Sequence[tuple[str, str]]) -> None:
+        for admin_url, name in databases:
             await migrations.drop_database(admin_url, name)
 
 
+def connections_for(nodes: int) -> dict[str, str]:
+    """What a server that carries so many nodes must be told."""
+    return {"max_connections": str(max(200, nodes * _CONNECTIONS_A_NODE + _RESERVED_CONNECTIONS))}
+
+
 def _embedded(nodes: int) -> EmbeddedPostgres:
-    connections = max(200, nodes * _CONNECTIONS_A_NODE + _RESERVED_CONNECTIONS)
-    return EmbeddedPostgres.start(settings={"max_connections": str(connections)})
+    return EmbeddedPostgres.start(settings=connections_for(nodes))
+
+
+@asynccontextmanager
+async def _session(url: str) -> AsyncIterator[Any]:
+    connection = await asyncpg.connect(url, timeout=10)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+def _migrate(databases: Sequence[tuple[str, str]]) -> None:
+    """By the code of the services, in a process of its own; FailedPrecondition("MIGRATION_FAILED")."""
+    said = subprocess.run(
+        [sys.executable, "-m", "services.migrate", "--databases"],
+        input="\n".join(f"{service} {url}" for service, url in databases),
+        capture_output=True,
+        text=True,
+        timeout=_MIGRATIONS_SECONDS,
+        check=False,
+    )
+    if said.returncode:
+        raise FailedPrecondition("MIGRATION_FAILED", f"not migrated: {said.stderr.strip()[-800:]}")
+
+
+def _keep_password(file: Path, secret: str) -> None:
+    """Written only where it differs: a process that starts just now must not read half of it."""
+    if not file.exists() or file.read_text() != secret:
+        file.touch(mode=0o600)
+        file.write_text(secret)
 
 
 def _template(service: str) -> str:

@@ -1,87 +1,112 @@
-"""The TEST certificates of a mesh: all issued into pki/, each node given copies of what it serves."""
+"""Keys of a mesh: the TEST hierarchy in pki/, and each node's copies of what it serves, and no others."""
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
+from typing import Final
 
+from cryptography import x509
 from lienthong.clock import Clock
-from lienthong.mesh.layout import Layout, NodeLayout
-from lienthong.mesh.topology import Organization, Topology
-from lienthong.pki.identity import Kind
+from lienthong.mesh.certificates import Needed, needed, served_keys, tsa_name
+from lienthong.mesh.layout import Layout, ProcessLayout
+from lienthong.mesh.parts import Mode, parts_of
+from lienthong.mesh.topology import Topology
 from lienthong.pki.issuing import Issued
 from lienthong.pki.testing import TestAuthority
 
+# A certificate that ends sooner is made anew at a start: a mesh that stays outlives its certificates.
+_RENEWAL: Final = timedelta(days=30)
 
-def issue_all(topology: Topology, layout: Layout, clock: Clock) -> TestAuthority:
+
+def issue_all(topology: Topology, layout: Layout, clock: Clock, mode: Mode = "node") -> TestAuthority:
     """Make the hierarchy and every certificate of the topology, then fill the nodes' folders."""
     authority = TestAuthority.create(layout.pki, clock, topology.trust_domain)
-    authority.issue_many(list(_requests(topology, authority)))
+    _issue(authority, needed(topology, mode))
     for node in topology.nodes:
-        hand_over(topology, layout, authority, node.node)
+        hand_over(topology, layout, node.node, mode)
     return authority
 
 
-def hand_over(topology: Topology, layout: Layout, authority: TestAuthority, node: str) -> None:
-    """Copy to a node its own TLS and envelope key, its timestamp key, and the keys of whom it serves."""
-    own = layout.node(node)
-    _copy(authority.issued(f"node/{node}/node", "tls"), own.folder / "tls")
-    shutil.copyfile(authority.roots_path, own.folder / "roots.pem")
-    shutil.copyfile(authority.document_chain_path, own.folder / "document-chain.pem")
-    for crl in authority.crl_paths:
-        (own.folder / "crl").mkdir(exist_ok=True)
-        shutil.copyfile(crl, own.folder / "crl" / crl.name)
-    _hand_over_key(authority, own, f"node/{node}", "envelope")
-    # Apart from the keys that sign documents: a timestamp authority's key signs nothing else.
-    _copy(authority.issued(f"tsa/{tsa_name(node)}", "timestamp"), own.timestamps)
-    for organization in topology.served_by(node):
-        for path, purpose in _served_keys(organization):
-            _hand_over_key(authority, own, path, purpose)
+def issue_lacking(topology: Topology, layout: Layout, clock: Clock, mode: Mode) -> None:
+    """Make what is not there yet, or ends soon; also after a start that was interrupted anywhere."""
+    if (layout.pki / "authority.json").exists():
+        authority = TestAuthority.open(layout.pki, clock)
+    else:
+        shutil.rmtree(layout.pki, ignore_errors=True)
+        layout.pki.mkdir(mode=0o700)
+        authority = TestAuthority.create(layout.pki, clock, topology.trust_domain)
+    _issue(authority, [one for one in needed(topology, mode) if not _lasts(layout, one, clock)])
+    authority.write_crl()
 
 
-def tsa_name(node: str) -> str:
-    """The name of a node's timestamp authority: identities take no dots and no capitals."""
-    return node.lower().replace(".", "-")
-
-
-def _served_keys(organization: Organization) -> Iterator[tuple[str, str]]:
-    """Path and purpose of each key that the serving node holds for an organization."""
-    path = f"org/{organization.code}"
-    # An envelope key is used by the node's routing and is always there (design section 10).
-    yield path, "envelope"
-    if not organization.signs_itself:
-        yield path, "seal"
-        for leader in organization.of_kind(Kind.LEADER):
-            yield f"{path}/leader/{leader.name}", "signing"
-
-
-def _requests(topology: Topology, authority: TestAuthority) -> Iterator[Callable[[], Issued]]:
+def refresh_revocations(topology: Topology, layout: Layout, clock: Clock) -> None:
+    """New revocation lists of the TEST hierarchy, which are good for a week, for every node."""
+    TestAuthority.open(layout.pki, clock).write_crl()
     for node in topology.nodes:
-        yield lambda code=node.node: authority.tls_node(code)  # type: ignore[misc]
-        yield lambda code=node.node: authority.node_signer(code)  # type: ignore[misc]
-        yield lambda code=node.node: authority.timestamp_authority(tsa_name(code))  # type: ignore[misc]
-    for operator in topology.operators:
-        yield lambda name=operator: authority.tls_client("", Kind.OPERATOR, name)  # type: ignore[misc]
-    for organization in topology.organizations:
-        yield from _requests_of(organization, authority)
+        _copy_crls(layout, node.node)
 
 
-def _requests_of(organization: Organization, authority: TestAuthority) -> Iterator[Callable[[], Issued]]:
-    code, name = organization.code, organization.name
-    yield lambda: authority.agency_seal(code, name)
-    yield lambda: authority.organization_envelope(code, name)
-    for person in organization.people:
-        yield lambda p=person: authority.tls_client(code, p.kind, p.name)  # type: ignore[misc]
-    for leader in organization.of_kind(Kind.LEADER):
-        yield lambda p=leader: authority.leader(code, p.name, p.title, name)  # type: ignore[misc]
+def hand_over(topology: Topology, layout: Layout, node: str, mode: Mode = "node") -> None:
+    """Copy to a node its own TLS and envelope keys, its timestamp key, and the keys of whom it serves."""
+    own = layout.node(node)
+    own.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _copy_file(layout.roots, own.roots)
+    _copy_file(layout.document_chain, own.document_chain)
+    _copy_crls(layout, node)
+    for part in parts_of(node, mode):
+        process: ProcessLayout = own.process(part.service)
+        _copy(layout.issued(part.identity, "tls"), process.tls_folder)
+    _copy(layout.issued(f"node/{node}", "envelope"), own.keys / "node" / node / "envelope")
+    # Apart from the keys that sign documents: a timestamp authority's key signs nothing else.
+    _copy(layout.issued(f"tsa/{tsa_name(node)}", "timestamp"), own.timestamps)
+    for path, purpose in _served(topology, node):
+        if layout.issued(path, purpose).key_path.exists():
+            _copy(layout.issued(path, purpose), own.keys / path / purpose)
 
 
-def _hand_over_key(authority: TestAuthority, node: NodeLayout, path: str, purpose: str) -> None:
-    _copy(authority.issued(path, purpose), node.keys / path / purpose)
+def _served(topology: Topology, node: str) -> Iterator[tuple[str, str]]:
+    for organization in topology.served_by(node):
+        yield from served_keys(organization)
+
+
+def _issue(authority: TestAuthority, wanted: Sequence[Needed]) -> None:
+    authority.issue_many([partial(one.make, authority) for one in wanted])
+
+
+def _lasts(layout: Layout, one: Needed, clock: Clock) -> bool:
+    files = layout.issued(one.path, one.purpose)
+    # The chain is written last: what lacks it was interrupted.
+    if not files.chain_path.exists():
+        return False
+    certificate = x509.load_pem_x509_certificate(files.certificate_path.read_bytes())
+    return certificate.not_valid_after_utc - clock.now() > _RENEWAL
+
+
+def _copy_crls(layout: Layout, node: str) -> None:
+    folder = layout.node(node).crl_folder
+    folder.mkdir(parents=True, exist_ok=True)
+    for crl in layout.crls:
+        _copy_file(crl, folder / crl.name)
 
 
 def _copy(files: Issued, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     for file in (files.certificate_path, files.chain_path, files.key_path):
-        shutil.copy(file, folder / file.name)  # with its mode: a key stays 0600
+        _copy_file(file, folder / file.name, mode=0o600 if file == files.key_path else None)
+
+
+def _copy_file(source: Path, target: Path, mode: int | None = None) -> None:
+    """Replace what differs, at once: a node that runs reads certificates and lists again when they change."""
+    content = source.read_bytes()
+    if target.exists() and target.read_bytes() == content:
+        return
+    fresh = target.with_name(f".{target.name}.new")
+    fresh.unlink(missing_ok=True)
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode or 0o644), "wb") as file:
+        file.write(content)
+    fresh.replace(target)

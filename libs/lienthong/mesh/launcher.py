@@ -1,4 +1,7 @@
-"""Starts and stops a whole mesh: TEST keys, databases, settings, one process a node."""
+"""A mesh for as long as this process lives: TEST keys, databases, settings, the nodes' processes.
+
+For demo and tests. A mesh that stays is supervisor.py's.
+"""
 
 from __future__ import annotations
 
@@ -17,32 +20,24 @@ from typing import Any, Final
 from lienthong.clock import Clock, SystemClock
 from lienthong.errors import FailedPrecondition
 from lienthong.mesh.databases import MeshDatabases, TemplateBuilder
-from lienthong.mesh.health import is_serving, wait_serving
+from lienthong.mesh.health import wait_serving
 from lienthong.mesh.keys import issue_all
 from lienthong.mesh.layout import Layout
 from lienthong.mesh.node_settings import SettingsWriter
-from lienthong.mesh.ports import NodePorts, assign
+from lienthong.mesh.parts import Mode, Part
+from lienthong.mesh.ports import assign
 from lienthong.mesh.processes import NodeProcesses
 from lienthong.mesh.topology import Topology
-from lienthong.settings import TlsSettings
+from lienthong.mesh.view import MeshView
 
 READY_SECONDS: Final = 90.0
 
 
-class Mesh:
+class Mesh(MeshView):
     """A running mesh; a context manager that stops it. Its calls block: use a thread in a coroutine."""
 
-    def __init__(
-        self,
-        topology: Topology,
-        layout: Layout,
-        ports: Mapping[str, NodePorts],
-        databases: MeshDatabases,
-        processes: NodeProcesses,
-    ) -> None:
-        self.topology = topology
-        self.layout = layout
-        self.ports = dict(ports)
+    def __init__(self, view: MeshView, databases: MeshDatabases, processes: NodeProcesses) -> None:
+        super().__init__(view.topology, view.layout, view.ports, view.mode)
         self.databases = databases
         self.processes = processes
         self.timings: dict[str, float] = {}
@@ -58,10 +53,12 @@ class Mesh:
         overrides: Mapping[str, Mapping[str, Any]] | None = None,
         environ: Mapping[str, str] = os.environ,
         clock: Clock | None = None,
+        mode: Mode = "node",
     ) -> Mesh:
         """Make everything in `folder`, which must not hold a mesh, and start all nodes; see `wait_ready`.
 
-        `overrides` change settings by service, e.g. {"routing": {"sweep_interval": 0.5}}.
+        `mode` says whether a node is one process or five. `overrides` change settings by service, e.g.
+        {"routing": {"sweep_interval": 0.5}}.
         """
         layout = Layout(folder.resolve())
         if layout.pki.exists():
@@ -70,15 +67,19 @@ class Mesh:
         nodes = [node.node for node in topology.nodes]
         began = time.monotonic()
         with ExitStack() as undo:
-            databases = _prepare(topology, layout, undo, clock or SystemClock(), postgres_per_node, environ)
-            ports = assign(nodes, base_port, random.SystemRandom())
-            SettingsWriter(topology, layout, ports, databases.settings, overrides or {}).write_all()
+            view = MeshView(
+                topology, layout, assign(nodes, base_port, random.SystemRandom(), mode=mode), mode
+            )
+            databases = _prepare(view, undo, clock or SystemClock(), postgres_per_node, environ)
+            SettingsWriter(
+                topology, layout, view.ports, databases.settings, overrides or {}, mode
+            ).write_all()
             processes = NodeProcesses()
             undo.callback(processes.close, grace=0.0)
-            mesh = cls(topology, layout, ports, databases, processes)
+            mesh = cls(view, databases, processes)
             mesh.timings["prepared"] = time.monotonic() - began
             for node in nodes:
-                mesh._launch(node)
+                mesh.start_node(node)
             undo.pop_all()
         return mesh
 
@@ -86,45 +87,34 @@ class Mesh:
         """Return when these nodes (all by default) say SERVING, or raise with the end of a log."""
         began = time.monotonic()
         deadline = began + timeout
-        for node in self._chosen(nodes):
+        for part in self._chosen(nodes):
             wait_serving(
-                node,
-                partial(self.is_serving, node),
-                partial(self.processes.alive, node),
-                self.layout.node(node).log,
+                part.name,
+                partial(self.part_is_serving, part),
+                partial(self.processes.alive, part.name),
+                self.layout.part(part).log,
                 max(0.0, deadline - time.monotonic()),
             )
         self.timings["ready"] = time.monotonic() - began
 
-    def is_serving(self, node: str) -> bool:
-        """Whether a node is healthy right now, asked with its own certificate."""
-        return is_serving(self.layout.node(node).tls, self.address(node), node)
-
-    def address(self, node: str) -> str:
-        return self.ports[node].address
-
-    def timestamps_url(self, node: str) -> str:
-        """The node's timestamp authority (RFC 3161 over HTTP)."""
-        return self.ports[node].timestamps_url
-
-    def tls(self, path: str) -> TlsSettings:
-        """The certificate of a client: tls("org/G22/clerk/tran-thi-van-thu"), tls("operator/quan-tri")."""
-        return self.layout.tls(path)
-
     def pid(self, node: str) -> int:
-        return self.processes.pid(node)
+        """A node's process, the first where it has several."""
+        return self.processes.pid(self.parts(node)[0].name)
 
     def kill(self, node: str) -> None:
-        """SIGKILL: nothing is flushed, closed or told to anybody."""
-        self.processes.kill(node)
+        """SIGKILL to all of a node: nothing is flushed, closed or told to anybody."""
+        for part in self.parts(node):
+            self.processes.kill(part.name)
 
     def start_node(self, node: str) -> None:
         """Start a node again that was killed or stopped; its data is as it was left."""
-        self._launch(node)
+        for part in self.parts(node):
+            place = self.layout.part(part)
+            self.processes.start(part.name, place.settings, place.log, module=part.module)
 
     def stop_node(self, node: str, *, grace: float = 15.0) -> None:
         """SIGTERM, and wait for the end."""
-        self.processes.stop([node], grace=grace)
+        self.processes.stop([part.name for part in self.parts(node)], grace=grace)
 
     def stop(self, *, grace: float = 15.0) -> None:
         """End everything. The folder stays: logs, spans and documents are for reading."""
@@ -141,31 +131,22 @@ class Mesh:
     ) -> None:
         self.stop()
 
-    def _launch(self, node: str) -> None:
-        own = self.layout.node(node)
-        self.processes.start(node, own.settings, own.log)
-
-    def _chosen(self, nodes: Iterable[str] | None) -> list[str]:
-        return list(nodes) if nodes is not None else [node.node for node in self.topology.nodes]
+    def _chosen(self, nodes: Iterable[str] | None) -> list[Part]:
+        return list(self.parts()) if nodes is None else [p for node in nodes for p in self.parts(node)]
 
 
 def _prepare(
-    topology: Topology,
-    layout: Layout,
-    undo: ExitStack,
-    clock: Clock,
-    postgres_per_node: bool,
-    environ: Mapping[str, str],
+    view: MeshView, undo: ExitStack, clock: Clock, postgres_per_node: bool, environ: Mapping[str, str]
 ) -> MeshDatabases:
     """Keys (RSA takes processor time) while the databases are made (which mostly wait)."""
     with (
         ThreadPoolExecutor(max_workers=1, thread_name_prefix="mesh-keys") as pool,
         TemplateBuilder() as templates,
     ):
-        keys = pool.submit(issue_all, topology, layout, clock)
+        keys = pool.submit(issue_all, view.topology, view.layout, clock, view.mode)
         databases = MeshDatabases.start(
             secrets.token_hex(4),
-            [node.node for node in topology.nodes],
+            [node.node for node in view.topology.nodes],
             per_node=postgres_per_node,
             environ=environ,
         )

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
-from lienthong.mesh.databases import SERVICES
 from lienthong.mesh.layout import Layout, NodeLayout
+from lienthong.mesh.parts import SERVICES, WHOLE, Mode, Part, parts_of
 from lienthong.mesh.ports import NodePorts
 from lienthong.mesh.topology import Topology
 
@@ -29,43 +30,84 @@ class SettingsWriter:
     database: DatabaseSection
     # Sections merged over ours, by service: what a test wants otherwise.
     overrides: Mapping[str, Mapping[str, Any]]
+    mode: Mode = "node"
+    grace: float = _GRACE_SECONDS
+    # Whether new nodes may join under those of the mesh.
+    enrolment: bool = False
 
     def write_all(self) -> None:
-        _write_yaml(self.layout.organizations, directory(self.topology))
+        """The directory, and every node's folders and settings."""
+        write_yaml(self.layout.organizations, directory(self.topology))
         for node in self.topology.nodes:
-            own = self.layout.node(node.node)
-            for folder in (own.storage, own.spool):
-                folder.mkdir(parents=True, exist_ok=True)
-            _write_yaml(own.settings, self.of_node(node.node))
+            self.write_node(node.node, self.layout.organizations)
+
+    def write_node(self, node: str, organizations: Path | None) -> None:
+        """The folders of one node and the settings of its processes."""
+        own = self.layout.node(node)
+        for folder in (own.storage, own.spool):
+            folder.mkdir(parents=True, exist_ok=True)
+        for part in parts_of(node, self.mode):
+            place = own.process(part.service)
+            place.folder.mkdir(parents=True, exist_ok=True)
+            write_yaml(place.settings, self.of_part(part, organizations))
 
     def of_node(self, node: str) -> dict[str, Any]:
-        """The whole file of one node."""
-        own, tls = self.layout.node(node), self.layout.node(node).tls
-        sections = {
-            "registry": {"organizations_file": str(self.layout.organizations)},
-            "signing": self._signing(node, own),
-            "routing": self._routing(node, own),
-            "storage": self._storage(node, own),
-            "reporting": {},
-        }
+        """The whole file of a node whose services share a process."""
+        return self.of_part(Part(node), self.layout.organizations)
+
+    def of_part(self, part: Part, organizations: Path | None) -> dict[str, Any]:
+        """The whole file of one process."""
+        own = self.layout.node(part.node)
+        place = own.process(part.service)
         settings: dict[str, Any] = {
-            "node": node,
+            "node": part.node,
             "trust_domain": self.topology.trust_domain,
-            "service": "node",
-            "tls": {name: str(path) for name, path in tls.model_dump().items()},
-            "listen": self.ports[node].address,
-            "addresses": dict.fromkeys(SERVICES, self.ports[node].address),
-            "telemetry": {"spans_file": str(own.spans)},
-            "grace": _GRACE_SECONDS,
+            "service": part.service,
+            "tls": {name: str(path) for name, path in place.tls.model_dump().items()},
+            "listen": self.ports[part.node].of(part.service),
+            "addresses": self.ports[part.node].addresses,
+            "telemetry": {"spans_file": str(place.spans)},
+            "grace": self.grace,
         }
-        for service in SERVICES:
-            database = self.database(node, service, own.folder / f"{service}-password")
+        for service in SERVICES if part.service == WHOLE else (part.service,):
             settings[service] = {
-                "database": database,
-                **sections[service],
+                "database": self.database(part.node, service, own.folder / f"{service}-password"),
+                **self._section(service, part.node, own, organizations),
                 **self.overrides.get(service, {}),
             }
         return settings
+
+    def _section(
+        self, service: str, node: str, own: NodeLayout, organizations: Path | None
+    ) -> dict[str, Any]:
+        match service:
+            case "registry":
+                return self._registry(node, own, organizations)
+            case "signing":
+                return self._signing(node, own)
+            case "routing":
+                return self._routing(node, own)
+            case "storage":
+                return self._storage(node, own)
+            case _:
+                return {}
+
+    def _registry(self, node: str, own: NodeLayout, organizations: Path | None) -> dict[str, Any]:
+        section: dict[str, Any] = {}
+        if organizations is not None:
+            section["organizations_file"] = str(organizations)
+        if self.enrolment:
+            listen = self.ports[node].enrolment_address
+            section["enrolment"] = {
+                "listen": listen,
+                "address": listen,
+                "document_chain": str(own.document_chain),
+            }
+            # The TEST hierarchy is ours, so any node may certify its children; others' keys we do not hold.
+            if self.layout.own_pki is None:
+                issuers = {name: str(self.layout.pki / "ca" / name) for name in ("transport", "document")}
+                section["enrolment"]["issuers"] = issuers
+        return section
 
     def _signing(self, node: str, own: NodeLayout) -> dict[str, Any]:
         return {
@@ -79,7 +121,7 @@ class SettingsWriter:
                 "key": str(own.timestamps / "key.pem"),
                 "chain": str(own.timestamps / "chain.pem"),
             },
-            "tsa_listen": f"127.0.0.1:{self.ports[node].timestamps}",
+            "tsa_listen": self.ports[node].timestamps_address,
             "spool": str(own.spool),
         }
 
@@ -89,17 +131,17 @@ class SettingsWriter:
             "document_roots": str(own.roots),
             "document_intermediates": str(own.document_chain),
             "crls": [str(crl) for crl in own.crls],
-            "links": [{"node": parent, "address": self.ports[parent].address}] if parent else [],
+            "links": [{"node": parent, "address": self.ports[parent].of("routing")}] if parent else [],
         }
 
     def _storage(self, node: str, own: NodeLayout) -> dict[str, Any]:
         parent = self.topology.node(node).parent
-        peers = {parent: self.ports[parent].address} if parent else {}
+        peers = {parent: self.ports[parent].of("storage")} if parent else {}
         # A laptop's disk may be nearly full; a demo's documents are small.
         return {"folder": str(own.storage), "peers": peers, "free_floor_bytes": 64 * 1024**2}
 
 
-def directory(topology: Topology) -> dict[str, Any]:
+def directory(topology: Topology) -> dict[str, list[dict[str, Any]]]:
     """Nodes and organizations as the registry's import reads them."""
     return {
         "nodes": [node.model_dump(exclude_none=True) for node in topology.nodes],
@@ -110,5 +152,11 @@ def directory(topology: Topology) -> dict[str, Any]:
     }
 
 
-def _write_yaml(path: Path, content: Mapping[str, Any]) -> None:
-    path.write_text(yaml.safe_dump(dict(content), allow_unicode=True, sort_keys=False), encoding="utf-8")
+def write_yaml(path: Path, content: Mapping[str, Any]) -> None:
+    """A YAML file that people can read, replaced at once: a power cut leaves the old one or the new."""
+    fresh = path.with_name(f".{path.name}.new")
+    with fresh.open("w", encoding="utf-8") as file:
+        yaml.safe_dump(dict(content), file, allow_unicode=True, sort_keys=False)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)

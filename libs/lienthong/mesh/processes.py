@@ -26,7 +26,7 @@ _WATCHDOG: Final = "read -r _; kill -KILL 0"
 
 
 class NodeProcesses:
-    """Starts, kills and stops `python -m services.node`, one process a node. Thread-safe."""
+    """Starts, kills and stops the processes of nodes, each by its name (parts.Part.name). Thread-safe."""
 
     def __init__(self) -> None:
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -40,45 +40,54 @@ class NodeProcesses:
             process_group=0,
         )
 
-    def start(self, node: str, settings: Path, log: Path, environ: Mapping[str, str] | None = None) -> int:
-        """Start a node that does not run, and return its process id at once: see health.wait_ready."""
+    def start(
+        self,
+        name: str,
+        settings: Path,
+        log: Path,
+        environ: Mapping[str, str] | None = None,
+        *,
+        module: str = "services.node",
+    ) -> int:
+        """Start a process that does not run, and return its id at once: see health.wait_serving."""
         with self._lock:
-            if self.alive(node):
-                raise FailedPrecondition("NODE_RUNNING", f"node {node} runs already", node=node)
+            if self.alive(name):
+                raise FailedPrecondition("NODE_RUNNING", f"node {name} runs already", node=name)
             with log.open("ab") as output:
                 process = subprocess.Popen(
-                    [sys.executable, "-m", "services.node"],
+                    [sys.executable, "-m", module],
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=output,
                     env={**_environment(), FILE_VARIABLE: str(settings), **(environ or {})},
                     process_group=self._watchdog.pid,
                 )
-            self._processes[node] = process
+            self._processes[name] = process
             return process.pid
 
-    def alive(self, node: str) -> bool:
-        process = self._processes.get(node)
+    def alive(self, name: str) -> bool:
+        process = self._processes.get(name)
         return process is not None and process.poll() is None
 
-    def pid(self, node: str) -> int:
-        """The process of a node that was started, running or not; KeyError before."""
-        return self._processes[node].pid
+    def pid(self, name: str) -> int:
+        """The process that was started by this name, running or not; KeyError before."""
+        return self._processes[name].pid
 
-    def exit_code(self, node: str) -> int | None:
-        return self._processes[node].poll()
+    def exit_code(self, name: str) -> int | None:
+        """None while it runs; KeyError before it was started."""
+        return self._processes[name].poll()
 
-    def kill(self, node: str) -> None:
+    def kill(self, name: str) -> None:
         """SIGKILL, and wait until the process is gone: its port and its locks are free."""
         with self._lock:
-            process = self._processes[node]
+            process = self._processes[name]
             process.kill()
             process.wait()
 
-    def stop(self, nodes: Iterable[str] | None = None, *, grace: float = 15.0) -> None:
-        """SIGTERM to these nodes (all by default) together; what is not gone after `grace` is killed."""
+    def stop(self, names: Iterable[str] | None = None, *, grace: float = 15.0) -> None:
+        """SIGTERM to these processes (all by default) together; what is not gone after `grace` is killed."""
         with self._lock:
-            chosen = [self._processes[node] for node in (self._processes if nodes is None else nodes)]
+            chosen = [self._processes[name] for name in (self._processes if names is None else names)]
             for process in chosen:
                 if process.poll() is None:
                     process.terminate()
@@ -91,7 +100,7 @@ class NodeProcesses:
                     process.wait()
 
     def close(self, *, grace: float = 15.0) -> None:
-        """Stop all nodes and the watchdog. Whatever interrupts this, nothing of the group survives it."""
+        """Stop all processes and the watchdog. Whatever interrupts this, nothing of the group survives it."""
         try:
             self.stop(grace=grace)
         finally:
