@@ -56,6 +56,10 @@ PACKAGE: Final = "services.routing"
 _NEAR: Final = Backoff(initial=0.5, cap=30.0)
 # Documents issued elsewhere that share one call of the register and one commit.
 _EXTERNAL_BATCH: Final = 64
+# Statuses that share one call of the register, one signature of an organization and one commit.
+_HANDLING_BATCH: Final = 64
+# Envelopes whose attachments storage lets go in one call.
+_RELEASE_BATCH: Final = 256
 
 
 async def build(
@@ -152,16 +156,19 @@ def _parts(
 def _workers(settings: RoutingSettings, station: Station, parts: _Parts) -> list[BatchWorker]:
     """A loop for each queue; `completes`: the work ends its item in the transaction of its effects."""
 
-    async def release(claim: Claim) -> None:
-        await parts.attachments.release([f"envelope/{UUID(bytes=claim.payload)}"])
+    async def release(claims: list[Claim]) -> None:
+        await parts.attachments.release([f"envelope/{UUID(bytes=claim.payload)}" for claim in claims])
 
-    def policy(concurrency: int, *, completes: bool = False, batch: int = 1) -> WorkerPolicy:
+    def policy(
+        concurrency: int, *, completes: bool = False, batch: int = 1, apart: bool = False
+    ) -> WorkerPolicy:
         return WorkerPolicy(
             concurrency=concurrency,
             batch_size=batch,
             lease_seconds=settings.lease_seconds,
             backoff=_NEAR,
             completes=completes,
+            apart=apart,
         )
 
     singles = [
@@ -169,15 +176,18 @@ def _workers(settings: RoutingSettings, station: Station, parts: _Parts) -> list
         (ISSUE, parts.workflow.mark_register, policy(4)),
         (VOID, parts.workflow.void_register, policy(2)),
         (REJECTION, parts.arrival.reject, policy(2, completes=True)),
-        (RELEASE, release, policy(2)),
-        (HANDLING, parts.handling.work, policy(8, completes=True)),
     ]
     arrivals = policy(settings.arrivals, completes=True, batch=settings.arrival_batch)
     externals = policy(settings.submissions, completes=True, batch=_EXTERNAL_BATCH)
+    batches = [
+        (EXTERNAL, parts.external.work, externals),
+        (ARRIVAL, parts.arrival.work, arrivals),
+        (HANDLING, parts.handling.work, policy(2, completes=True, batch=_HANDLING_BATCH, apart=True)),
+        (RELEASE, release, policy(1, batch=_RELEASE_BATCH)),
+    ]
     return [
         *(Worker(station.db, name, work, how, wakeups=station.wakeups) for name, work, how in singles),
-        BatchWorker(station.db, EXTERNAL, parts.external.work, externals, wakeups=station.wakeups),
-        BatchWorker(station.db, ARRIVAL, parts.arrival.work, arrivals, wakeups=station.wakeups),
+        *(BatchWorker(station.db, name, work, how, wakeups=station.wakeups) for name, work, how in batches),
     ]
 
 

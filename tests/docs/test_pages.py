@@ -58,8 +58,7 @@ def test_what_the_page_tells_to_type_works(page: Path, tmp_path: Path) -> None:
         pytest.skip("the page has nothing to type")
     script = tmp_path / "typed.sh"
     script.write_text(_typed(steps), encoding="utf-8")
-    folder = tmp_path / "reader"
-    folder.mkdir()
+    folder = _reader(tmp_path / "reader")
     with (tmp_path / "said").open("wb") as said:
         shell = subprocess.run(
             ["bash", str(script)],
@@ -73,6 +72,16 @@ def test_what_the_page_tells_to_type_works(page: Path, tmp_path: Path) -> None:
         )
     output = (tmp_path / "said").read_text(encoding="utf-8", errors="replace")
     assert shell.returncode == 0, output[-6000:]
+
+
+def _reader(folder: Path) -> Path:
+    """A folder as the reader's: what the repository holds is there, what is typed leaves no trace in it."""
+    folder.mkdir()
+    for name in ("libs", "protos", "services", "k8s", "tests"):
+        (folder / name).symlink_to(ROOT / name)
+    # Whatever environment runs the tests is the one that `source .venv/bin/activate` enters.
+    (folder / ".venv").symlink_to(sys.prefix)
+    return folder
 
 
 def _typed(steps: list[Block]) -> str:
@@ -91,7 +100,7 @@ def _environment(tmp_path: Path) -> dict[str, str]:
     stand_ins = tmp_path / "bin"
     stand_ins.mkdir()
     make = stand_ins / "make"
-    make.write_text(_MAKE.format(python=sys.executable, root=ROOT), encoding="utf-8")
+    make.write_text(_MAKE.format(python=sys.executable, root=str(ROOT)), encoding="utf-8")
     make.chmod(0o755)
     kept = {name: value for name, value in os.environ.items() if not name.startswith("LIENTHONG_")}
     path = os.pathsep.join([str(stand_ins), str(Path(sys.executable).parent), kept.get("PATH", "")])

@@ -40,6 +40,8 @@ class WorkerPolicy:
     backoff: Backoff = field(default_factory=Backoff)
     grace_seconds: float = 10.0
     completes: bool = False
+    # A batch that fails is tried again at once, each claim alone: only the one that is at fault is put off.
+    apart: bool = False
     # Every so many claims take the oldest instead of the most urgent, so that the ordinary is not
     # starved by a flood of the urgent (promise 5).
     oldest_every: int = 10
@@ -131,12 +133,8 @@ class BatchWorker:
             await self._work(claims)
             if not self._policy.completes:
                 await items.complete(self._db, claims)
-        except LeaseLost:
-            _log.warning("queue %s: a lease ran out during the work", self._queue)
         except Exception as error:
-            if not isinstance(error, DomainError):
-                _log.exception("queue %s: work failed", self._queue)
-            await self._put_off(claims, error)
+            await self._failed(claims, error)
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if task is not None and not task.cancelling():
@@ -149,6 +147,26 @@ class BatchWorker:
         finally:
             for claim in claims:
                 self._held.pop(claim.id, None)
+
+    async def _failed(self, claims: list[Claim], error: Exception) -> None:
+        if self._policy.apart and len(claims) > 1:
+            _log.warning("queue %s: a batch falls apart: %s", self._queue, error)
+            await self._one_by_one(claims)
+        elif isinstance(error, LeaseLost):
+            _log.warning("queue %s: a lease ran out during the work", self._queue)
+        else:
+            if not isinstance(error, DomainError):
+                _log.error("queue %s: work failed", self._queue, exc_info=error)
+            await self._put_off(claims, error)
+
+    async def _one_by_one(self, claims: list[Claim]) -> None:
+        waiting = list(claims)
+        try:
+            while waiting:
+                await self._one([waiting.pop(0)])
+        except asyncio.CancelledError:
+            await self._give_back(waiting)
+            raise
 
     async def _put_off(self, claims: list[Claim], error: BaseException) -> None:
         asked = (error.retry_after or 0.0) if isinstance(error, DomainError) else 0.0
