@@ -145,17 +145,22 @@ class Arrival:
             if missing:
                 await self._attachments.require(holder, digests)
             await self._checkpoint("arrival.stored")
-            reports = await asyncio.gather(*(self._report(attachment) for attachment in document.attachments))
+            blobs = arriving.envelope.blobs
+            reports = await asyncio.gather(
+                *(self._report(a, blobs.get(a.sha256)) for a in document.attachments)
+            )
         return [verdict_of(report) for report in reports]
 
-    async def _report(self, attachment: document_pb2.Attachment) -> signing_pb2.ValidateDocumentResponse:
+    async def _report(
+        self, attachment: document_pb2.Attachment, content: bytes | None
+    ) -> signing_pb2.ValidateDocumentResponse:
         """Storage hashed the bytes itself: of a file with signatures beside it only the digest is judged."""
         if attachment.detached_signatures:
             return await self._attachments.detached.validate(attachment)
         if self._attachments.detached.has(attachment):
             return _unparsed(attachment)
         try:
-            return await self._attachments.validate(attachment.sha256, attachment.media_type)
+            return await self._attachments.validate(attachment.sha256, attachment.media_type, content=content)
         except ResourceExhausted as error:
             # The sender's word on the size was wrong: no retry makes the file smaller.
             if error.reason != _TOO_LARGE:

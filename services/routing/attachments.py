@@ -17,6 +17,7 @@ from lienthong.types.v1 import document_pb2
 from services.routing.detached import DetachedFiles
 from services.routing.domain import Attachment
 from services.routing.feeds import Feed
+from services.routing.passing import Passing
 from services.routing.verdicts import Question, Verdicts
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ _SEAL_SECONDS: Final = 120.0
 # The timestamp authority of the state answers in 2 to 131 s (measured elsewhere: domain.md 8.2).
 _STAMP_SECONDS: Final = 900.0
 _MOVE_SECONDS: Final = 600.0
+# What storage would send at a time.
+_CHUNK: Final = 256 * 1024
 # So that a call stays under storage's limits of 10,000 digests and 1,000 holds.
 _STAT_DOCUMENTS: Final = 64
 _HOLD_DOCUMENTS: Final = 256
@@ -66,6 +69,7 @@ class Attachments:
         self._signing = signing
         self._validation = validation
         self._verdicts = Verdicts(clock)
+        self.passing = Passing()
         # Documents of one moment share their calls; a document has at most 100 attachments.
         self._stats = Batcher(self._stat_all, max_items=_STAT_DOCUMENTS)
         self._holds = Batcher(self._hold_all, max_items=_HOLD_DOCUMENTS)
@@ -125,15 +129,19 @@ class Attachments:
         *,
         intended: signing_pb2.SigningPurpose.ValueType = signing_pb2.SIGNING_PURPOSE_UNSPECIFIED,
         organization: str = "",
+        content: bytes | None = None,
     ) -> signing_pb2.ValidateDocumentResponse:
         """The judgement on the signatures of one stored file, and on the agency's that is to follow.
 
-        It may be some seconds old (verdicts.py), and is shared: it is not to be changed.
+        `content` are its bytes, where they are in hand: signing hashes what it judges. The judgement may be some seconds old (verdicts.py), and is shared: it is not to be changed.
         """
         is_intended = intended != signing_pb2.SIGNING_PURPOSE_UNSPECIFIED
         question = Question(sha256, media_type, intended, organization if is_intended else "")
         return await self._verdicts.of(
-            question, lambda: self._judge(sha256, media_type, intended=intended, organization=organization)
+            question,
+            lambda: self._judge(
+                sha256, media_type, intended=intended, organization=organization, content=content
+            ),
         )
 
     async def _judge(
@@ -143,6 +151,7 @@ class Attachments:
         *,
         intended: signing_pb2.SigningPurpose.ValueType,
         organization: str,
+        content: bytes | None,
     ) -> signing_pb2.ValidateDocumentResponse:
         header = signing_pb2.ValidateDocumentHeader(
             media_type=media_type, intended_purpose=intended, organization=organization
@@ -150,7 +159,8 @@ class Attachments:
 
         async def requests() -> AsyncIterator[signing_pb2.ValidateDocumentRequest]:
             yield signing_pb2.ValidateDocumentRequest(header=header)
-            async for chunk in self._download(sha256):
+            chunks = self._download(sha256) if content is None else _pieces(content)
+            async for chunk in chunks:
                 yield signing_pb2.ValidateDocumentRequest(chunk=chunk)
 
         feed = Feed(requests())
@@ -189,6 +199,9 @@ class Attachments:
 
     async def read(self, sha256: bytes) -> bytes:
         """The whole of a small attachment."""
+        content = self.passing.take(sha256)
+        if content is not None:
+            return content
         return b"".join([chunk async for chunk in self._download(sha256)])
 
     async def write(self, organization: str, sha256: bytes, content: bytes) -> None:
@@ -223,3 +236,8 @@ class Attachments:
         if not result or result[0].sha256 != stored.sha256:
             raise DataLoss("DIGEST_MISMATCH", "storage keeps other bytes than signing sent")
         return StoredFile(stored.sha256, stored.size_bytes)
+
+
+async def _pieces(content: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(content), _CHUNK):
+        yield content[start : start + _CHUNK]

@@ -91,6 +91,16 @@ async def get(queries: Queries, delivery_id: UUID, *, lock: bool = False) -> Rec
     return row
 
 
+async def get_many(queries: Queries, delivery_ids: Sequence[UUID]) -> list[Record]:
+    """`get` for many, in the order asked."""
+    rows = await queries.fetch("SELECT * FROM delivery WHERE delivery_id = ANY($1)", list(delivery_ids))
+    found = {row["delivery_id"]: row for row in rows}
+    for delivery_id in delivery_ids:
+        if delivery_id not in found:
+            raise NotFound("DELIVERY_UNKNOWN", "no such delivery", delivery_id=delivery_id)
+    return [found[delivery_id] for delivery_id in delivery_ids]
+
+
 async def list_after(
     queries: Queries, table: str, owner: str, after: Cursor, limit: int
 ) -> tuple[list[Record], Cursor]:
@@ -172,6 +182,16 @@ async def get_handling(queries: Queries, handling_id: UUID) -> Handling:
     return _handling(row)
 
 
+async def get_handlings(queries: Queries, handling_ids: Sequence[UUID]) -> list[Handling]:
+    """`get_handling` for many, in the order asked."""
+    rows = await queries.fetch("SELECT * FROM handling WHERE handling_id = ANY($1)", list(handling_ids))
+    found = {row["handling_id"]: _handling(row) for row in rows}
+    for handling_id in handling_ids:
+        if handling_id not in found:
+            raise NotFound("DELIVERY_UNKNOWN", "no such handling", handling_id=handling_id)
+    return [found[handling_id] for handling_id in handling_ids]
+
+
 async def handling_of_status(queries: Queries, delivery_id: UUID, status: Status) -> Handling | None:
     """The handling by which a delivery reached a status, if it did."""
     row = await queries.fetchrow(
@@ -183,21 +203,30 @@ async def handling_of_status(queries: Queries, delivery_id: UUID, status: Status
     return _handling(row) if row else None
 
 
-async def finish_handling(tx: Transaction, handling_id: UUID, receipt: bytes, arrival_number: int) -> bool:
-    """The receipt is made; False when another worker made it first."""
-    tag = await tx.execute(
-        "UPDATE handling SET receipt = $2 WHERE handling_id = $1 AND receipt IS NULL AND failure = ''",
-        handling_id,
-        receipt,
+async def finish_handlings(tx: Transaction, receipts: Mapping[UUID, document_pb2.Receipt]) -> int:
+    """The receipts are made, by handling; the count. Fewer than asked: another worker made one first."""
+    ordered = sorted(receipts)
+    rows = await tx.fetch(
+        "UPDATE handling SET receipt = made.receipt FROM unnest($1::uuid[], $2::bytea[])"
+        " AS made(handling_id, receipt) WHERE handling.handling_id = made.handling_id"
+        " AND handling.receipt IS NULL AND handling.failure = '' RETURNING handling.handling_id, delivery_id",
+        ordered,
+        [receipts[handling_id].SerializeToString() for handling_id in ordered],
     )
-    if tag == "UPDATE 1" and arrival_number:
-        await tx.execute(
-            "UPDATE delivery SET arrival_number = $2 WHERE delivery_id ="
-            " (SELECT delivery_id FROM handling WHERE handling_id = $1)",
-            handling_id,
-            arrival_number,
+    numbers = {row["delivery_id"]: receipts[row["handling_id"]].arrival_number for row in rows}
+    numbered = sorted(delivery_id for delivery_id, number in numbers.items() if number)
+    if numbered:
+        # Locked in one order before the update, whose own order is whatever the plan makes of it.
+        await tx.fetch(
+            "SELECT 1 FROM delivery WHERE delivery_id = ANY($1) ORDER BY delivery_id FOR UPDATE", numbered
         )
-    return tag == "UPDATE 1"
+        await tx.execute(
+            "UPDATE delivery SET arrival_number = taken.number FROM unnest($1::uuid[], $2::integer[])"
+            " AS taken(delivery_id, number) WHERE delivery.delivery_id = taken.delivery_id",
+            numbered,
+            [numbers[delivery_id] for delivery_id in numbered],
+        )
+    return len(rows)
 
 
 async def fail_handling(tx: Transaction, handling: Handling, failure: str) -> None:
@@ -263,22 +292,46 @@ async def apply_receipts(tx: Transaction, receipts: Sequence[document_pb2.Receip
 
     The first transport outcome stands: DELIVERED and NOT_DELIVERED exclude each other (R3).
     """
+    rounds: list[dict[tuple[UUID, str], document_pb2.Receipt]] = []
     for receipt in sorted(receipts, key=lambda r: (r.envelope_id, r.recipient, r.sequence)):
-        await tx.execute(
-            "UPDATE recipient SET outcome = CASE WHEN outcome = 0 THEN $3 ELSE outcome END,"
-            " status = CASE WHEN $4 > sequence AND $5 <> '' THEN $5 ELSE status END,"
-            " reason = CASE WHEN $4 > sequence AND $6 <> '' THEN $6 ELSE reason END,"
-            " arrival_number = CASE WHEN $7 > 0 THEN $7 ELSE arrival_number END,"
-            " sequence = greatest(sequence, $4)"
-            " WHERE envelope_id = $1 AND organization = $2",
-            UUID(receipt.envelope_id),
-            receipt.recipient,
-            int(receipt.outcome),
-            receipt.sequence,
-            receipt.status,
-            receipt.reason,
-            receipt.arrival_number,
-        )
+        key = (UUID(receipt.envelope_id), receipt.recipient)
+        # Of one recipient in the order of its sequence; of all others in one statement.
+        place = next((one for one in rounds if key not in one), None)
+        if place is None:
+            rounds.append(place := {})
+        place[key] = receipt
+    for one in rounds:
+        await _apply_round(tx, one)
+
+
+async def _apply_round(tx: Transaction, receipts: Mapping[tuple[UUID, str], document_pb2.Receipt]) -> None:
+    keys = sorted(receipts)
+    ordered = [receipts[key] for key in keys]
+    names = [envelope_id for envelope_id, _ in keys], [organization for _, organization in keys]
+    # Locked in one order before the update, whose own order is whatever the plan makes of it.
+    await tx.fetch(
+        "SELECT 1 FROM recipient JOIN unnest($1::uuid[], $2::text[]) AS told(envelope_id, organization)"
+        " USING (envelope_id, organization) ORDER BY envelope_id, organization FOR UPDATE OF recipient",
+        *names,
+    )
+    await tx.execute(
+        "UPDATE recipient AS r SET outcome = CASE WHEN r.outcome = 0 THEN told.outcome ELSE r.outcome END,"
+        " status = CASE WHEN told.sequence > r.sequence AND told.status <> '' THEN told.status"
+        " ELSE r.status END,"
+        " reason = CASE WHEN told.sequence > r.sequence AND told.reason <> '' THEN told.reason"
+        " ELSE r.reason END,"
+        " arrival_number = CASE WHEN told.number > 0 THEN told.number ELSE r.arrival_number END,"
+        " sequence = greatest(r.sequence, told.sequence)"
+        " FROM unnest($1::uuid[], $2::text[], $3::smallint[], $4::integer[], $5::text[], $6::text[],"
+        " $7::integer[]) AS told(envelope_id, organization, outcome, sequence, status, reason, number)"
+        " WHERE r.envelope_id = told.envelope_id AND r.organization = told.organization",
+        *names,
+        [int(receipt.outcome) for receipt in ordered],
+        [receipt.sequence for receipt in ordered],
+        [receipt.status for receipt in ordered],
+        [receipt.reason for receipt in ordered],
+        [receipt.arrival_number for receipt in ordered],
+    )
 
 
 async def senders_of(queries: Queries, envelope_ids: Sequence[UUID]) -> Mapping[tuple[UUID, str], str]:

@@ -72,6 +72,10 @@ class Directory:
         """Organizations by next hop: a neighbour, or this node for its own and for those without a way."""
         tree = await self.tree()
         nodes = await self.serving_nodes(organizations)
+        if any(node and node not in tree.parents for node in nodes.values()):
+            # A node that joined a moment ago: by the older tree its mail would go up, and come back as a LOOP.
+            self._tree_time = float("-inf")
+            tree = await self.tree()
         groups: defaultdict[str, list[str]] = defaultdict(list)
         for organization in organizations:
             node = nodes[organization]

@@ -2,11 +2,15 @@
 
 ReportStatus commits the intent; a worker takes the arrival number (for 03), signs the receipt and commits
 it with the transfer to the sender. Killed in between, the worker goes on: the number's request id follows
-from the delivery, so that one delivery has one arrival number.
+from the delivery, so that one delivery has one arrival number. Statuses of one moment share the call of the
+register, the signature of their organization and the commit; where that fails, each is tried alone.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
@@ -23,7 +27,7 @@ from lienthong.errors import (
 from lienthong.events import NewEvent, append
 from lienthong.idempotency import content_hash, recall, record
 from lienthong.ids import parse_id, sub_id
-from lienthong.queue import Claim, Item
+from lienthong.queue import Claim, Item, LeaseLost
 from lienthong.registry.v1 import register_pb2
 from lienthong.routing.v1 import inbox_pb2, queue_pb2
 from lienthong.rpc.identity import Caller
@@ -33,7 +37,7 @@ from lienthong.types.v1 import document_pb2
 
 from services.routing import delivery_store as store
 from services.routing.delivery_store import Handling
-from services.routing.dispatch import Dispatch
+from services.routing.dispatch import Dispatch, Parcel
 from services.routing.domain import (
     STATUS_REASON_LETTERS,
     Document,
@@ -52,6 +56,21 @@ if TYPE_CHECKING:
 
 HANDLING: Final = "handling"
 _WAIT_SECONDS: Final = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A status to be made a receipt of, and what it is about."""
+
+    claim: Claim
+    handling: Handling
+    delivery: Record
+    document: Document
+
+    @property
+    def is_open(self) -> bool:
+        """Whether that was not done before: then only the claim is left to end."""
+        return self.handling.receipt is None and not self.handling.failure
 
 
 class HandlingDesk:
@@ -147,53 +166,69 @@ class HandlingDesk:
                 )
             await self._wakeups.wait(name, seen, min(left, 0.5))
 
-    async def work(self, claim: Claim) -> None:
-        """Work of the handling queue: number, receipt, one commit."""
-        handling = await store.get_handling(self._db, UUID(bytes=claim.payload))
-        delivery = await store.get(self._db, handling.delivery_id)
+    async def work(self, claims: list[Claim]) -> None:
+        """Work of the handling queue, all in one commit. What fails together is then tried one by one."""
+        cases = await self._cases(claims)
+        first = cases[0].handling
+        others = [case.handling.traceparent for case in cases[1:]]
         try:
-            with span_from(handling.traceparent, f"report status {handling.status}"):
+            with span_from(first.traceparent, f"report status {first.status}", links=others):
                 await self._checkpoint("handling.before")
-                arrival = await self._number(handling, delivery)
+                arrivals = await self._numbers(cases)
                 await self._checkpoint("handling.numbered")
-                await self._commit(claim, handling, delivery, arrival)
+                await self._commit(cases, arrivals)
         except (AlreadyExists, InvalidArgument, FailedPrecondition) as error:
+            if len(cases) > 1:
+                raise  # which of them it is true of is seen when each is alone
             async with self._db.transaction() as tx:
-                await queue.finish(tx, [claim])
-                await store.fail_handling(tx, handling, error.reason)
+                await queue.finish(tx, claims)
+                await store.fail_handling(tx, first, error.reason)
         await self._checkpoint("handling.after")
-        self._wakeups.notify(f"handling/{handling.handling_id}")
+        for case in cases:
+            self._wakeups.notify(f"handling/{case.handling.handling_id}")
 
-    async def _number(self, handling: Handling, delivery: Record) -> register_pb2.RecordedArrival:
-        """Acceptance takes the arrival number; other statuses take none."""
-        if handling.status is not Status.ACCEPTED:
-            return register_pb2.RecordedArrival()
-        document = Document.FromString(delivery["document"])
-        arrival = register_pb2.Arrival(
-            request_id=str(sub_id(delivery["delivery_id"], "arrival")),
-            organization=delivery["recipient"],
-            envelope_id=str(delivery["envelope_id"]),
-            own_number=handling.own_number,
-            description=register_pb2.Description(
-                document_id=document.document_id,
-                type_name=document.type_name,
-                subject=document.subject,
-                signer=document.signer_name,
-                author=document.organization,
-                code=printed_code(document.number, document.notation),
-                issued_date=document.issued_date,
-            ),
-        )
-        request = register_pb2.RecordArrivalsRequest(arrivals=[arrival])
-        return (await self._registers.RecordArrivals(request)).arrivals[0]
+    async def _cases(self, claims: Sequence[Claim]) -> list[Case]:
+        handlings = await store.get_handlings(self._db, [UUID(bytes=claim.payload) for claim in claims])
+        deliveries = await store.get_many(self._db, [handling.delivery_id for handling in handlings])
+        return [
+            Case(claim, handling, delivery, Document.FromString(delivery["document"]))
+            for claim, handling, delivery in zip(claims, handlings, deliveries, strict=True)
+        ]
+
+    async def _numbers(self, cases: Sequence[Case]) -> dict[UUID, register_pb2.RecordedArrival]:
+        """Acceptance takes the arrival number; other statuses take none. All in one call of the register."""
+        accepted = [case for case in cases if case.is_open and case.handling.status is Status.ACCEPTED]
+        if not accepted:
+            return {}
+        request = register_pb2.RecordArrivalsRequest(arrivals=[_arrival(case) for case in accepted])
+        recorded = (await self._registers.RecordArrivals(request)).arrivals
+        return {c.handling.handling_id: arrival for c, arrival in zip(accepted, recorded, strict=True)}
 
     async def _commit(
-        self, claim: Claim, handling: Handling, delivery: Record, arrival: register_pb2.RecordedArrival
+        self, cases: Sequence[Case], arrivals: Mapping[UUID, register_pb2.RecordedArrival]
     ) -> None:
-        document = Document.FromString(delivery["document"])
+        receipts = {
+            case.handling.handling_id: self._receipt(case, arrivals.get(case.handling.handling_id))
+            for case in cases
+            if case.is_open
+        }
+        parcels = await self._parcels([case for case in cases if case.is_open], receipts)
+        await self._checkpoint("handling.signed")
+        async with self._db.transaction() as tx:
+            await queue.finish(tx, [case.claim for case in cases])
+            if await store.finish_handlings(tx, receipts) < len(receipts):
+                raise LeaseLost("LEASE_LOST", "another worker made one of these receipts")
+            await self._dispatch.commit(tx, parcels)
+            await append(
+                tx, [self._event(c.handling, receipts[c.handling.handling_id]) for c in cases if c.is_open]
+            )
+            self._wakeups.notify_after(tx, EVENT)
+
+    def _receipt(self, case: Case, arrival: register_pb2.RecordedArrival | None) -> document_pb2.Receipt:
+        handling, delivery = case.handling, case.delivery
         receipt = self._maker.receipt(
             delivery["envelope_id"],
-            document.document_id,
+            case.document.document_id,
             delivery["recipient"],
             handling.status,
             handling.sequence,
@@ -201,20 +236,25 @@ class HandlingDesk:
         receipt.act_time.CopyFrom(to_timestamp(handling.act_time))
         receipt.actor = handling.actor
         receipt.reason = handling.reason
-        receipt.arrival_number = arrival.number
-        receipt.arrival_date = arrival.arrival_date
-        parcels = await self._maker.parcels(
-            {delivery["sender"]: [receipt]}, organization=delivery["recipient"], urgency=document.urgency
-        )
-        await self._checkpoint("handling.signed")
-        async with self._db.transaction() as tx:
-            await queue.finish(tx, [claim])
-            if await store.finish_handling(
-                tx, handling.handling_id, receipt.SerializeToString(), arrival.number
-            ):
-                await self._dispatch.commit(tx, parcels)
-                await append(tx, [self._event(handling, receipt)])
-                self._wakeups.notify_after(tx, EVENT)
+        if arrival is not None:
+            receipt.arrival_number = arrival.number
+            receipt.arrival_date = arrival.arrival_date
+        return receipt
+
+    async def _parcels(
+        self, cases: Sequence[Case], receipts: Mapping[UUID, document_pb2.Receipt]
+    ) -> list[Parcel]:
+        """One envelope, so one signature, for each organization that says something to another."""
+        said: defaultdict[str, defaultdict[str, list[document_pb2.Receipt]]]
+        said = defaultdict(lambda: defaultdict(list))
+        for case in cases:
+            delivery = case.delivery
+            said[delivery["recipient"]][delivery["sender"]].append(receipts[case.handling.handling_id])
+        urgency = max((case.document.urgency for case in cases), default=0)
+        parcels: list[Parcel] = []
+        for organization, by_sender in sorted(said.items()):
+            parcels += await self._maker.parcels(by_sender, organization=organization, urgency=urgency)
+        return parcels
 
     def _event(self, handling: Handling, receipt: document_pb2.Receipt) -> NewEvent:
         event = queue_pb2.HandledEvent(delivery_id=str(handling.delivery_id), receipt=receipt)
@@ -225,6 +265,25 @@ class HandlingDesk:
             event.SerializeToString(),
             handling.traceparent,
         )
+
+
+def _arrival(case: Case) -> register_pb2.Arrival:
+    document, delivery = case.document, case.delivery
+    return register_pb2.Arrival(
+        request_id=str(sub_id(delivery["delivery_id"], "arrival")),
+        organization=delivery["recipient"],
+        envelope_id=str(delivery["envelope_id"]),
+        own_number=case.handling.own_number,
+        description=register_pb2.Description(
+            document_id=document.document_id,
+            type_name=document.type_name,
+            subject=document.subject,
+            signer=document.signer_name,
+            author=document.organization,
+            code=printed_code(document.number, document.notation),
+            issued_date=document.issued_date,
+        ),
+    )
 
 
 def _check_words(request: inbox_pb2.ReportStatusRequest, status: Status) -> None:

@@ -94,13 +94,15 @@ class Intake:
         recipients = await self._judgement.recipients(list(request.recipients))
         if contents:
             await inline.store(self._attachments, contents, caller.organization)
-            contents.clear()
-            del request.inline_contents[:]  # durable in storage: not kept in memory as well
+            del request.inline_contents[:]  # the same bytes are in `contents`
         document = Document()
         document.CopyFrom(request.document)
         document.document_id = document.document_id or str(self._new_id())
         kind = request.WhichOneof("issue") or ""
-        await self._judgement.files(document, kind, request.already_issued.number)
+        await self._judgement.files(document, kind, request.already_issued.number, contents)
+        for sha256, content in contents.items():
+            self._attachments.passing.put(sha256, content)
+        contents.clear()  # durable in storage: the large are not kept in memory as well
         submission = self._submission(request, caller, document, recipients)
         # Held before the intent is durable (R5): an upload grant may end while the workflow waits.
         await self._attachments.require(holder(submission), [a.sha256 for a in document.attachments])

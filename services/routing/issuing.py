@@ -7,6 +7,7 @@ of the register, one of signing, one commit. What fails together is then tried o
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -91,7 +92,8 @@ class Issuing:
     async def _small(self, submissions: Sequence[Submission]) -> dict[bytes, bytes]:
         """The attachments that ride in the batch, each digest read once."""
         digests = sorted({a.sha256 for s in submissions for a in small(s.document)})
-        return {digest: await self._attachments.read(digest) for digest in digests}
+        contents = await asyncio.gather(*(self._attachments.read(digest) for digest in digests))
+        return dict(zip(digests, contents, strict=True))
 
     async def _made(
         self,

@@ -125,14 +125,21 @@ class Judgement:
         domain.check_recipients(present)  # two aliases of one organization are one recipient
         return present
 
-    async def files(self, document: Document, kind: str, number: int) -> None:
-        """Uploaded by this organization, readable, unchanged, and signed as the way in demands."""
+    async def files(
+        self, document: Document, kind: str, number: int, contents: Mapping[bytes, bytes]
+    ) -> None:
+        """Uploaded by this organization, readable, unchanged, and signed as the way in demands.
+
+        `contents` are those files that are in hand, by digest: storage is not asked to send them back.
+        """
         stats = await self._attachments.stat([a.sha256 for a in document.attachments], document.organization)
         for place, attachment in enumerate(document.attachments):
             stat = stats.get(attachment.sha256)
             _check_upload(attachment, stat, f"document.attachments[{place}]", self._max_bytes)
         self._detached.check(document, kind)
-        reports = await asyncio.gather(*(self._report(a, document, kind) for a in document.attachments))
+        reports = await asyncio.gather(
+            *(self._report(a, document, kind, contents.get(a.sha256)) for a in document.attachments)
+        )
         for place, (attachment, report) in enumerate(zip(document.attachments, reports, strict=True)):
             field = f"document.attachments[{place}]"
             if self._detached.has(attachment):
@@ -144,7 +151,9 @@ class Judgement:
             if report.obstacles:
                 raise _obstacle(report.obstacles[0], field)
 
-    async def _report(self, attachment: Attachment, document: Document, kind: str) -> Report:
+    async def _report(
+        self, attachment: Attachment, document: Document, kind: str, content: bytes | None
+    ) -> Report:
         if self._detached.has(attachment):
             return await self._detached.validate(attachment)
         intended = purpose_of(attachment) if kind == "issue_here" else _NO_PURPOSE
@@ -153,6 +162,7 @@ class Judgement:
             attachment.media_type,
             intended=intended,
             organization=document.organization,
+            content=content,
         )
 
 

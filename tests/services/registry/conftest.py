@@ -27,8 +27,9 @@ async def registry(databases: Databases, pki: Pki) -> AsyncIterator[Registry]:
     clock = FakeClock()
     database = await databases.open("services.registry")
     settings = RegistrySettings(database=DatabaseSettings(url=database.url), organizations_file=EXAMPLE)
-    app = await build(settings, database=database, clock=clock)
+    node = pki.settings("H01")
+    app = await build(settings, node=node, database=database, clock=clock)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(database.close)
-        address = await stack.enter_async_context(serving([app], pki.settings("H01")))
+        address = await stack.enter_async_context(serving([app], node))
         yield Registry(address, database, clock, pki, stack)

@@ -160,4 +160,4 @@ async def test_a_faulty_file_keeps_the_node_from_starting(registry: Registry, tm
     path.write_text(EXAMPLE.read_text().replace("superior: H01.15\n", "superior: H88\n"))
     settings = RegistrySettings(database=DatabaseSettings(url=registry.database.url), organizations_file=path)
     with pytest.raises(InvalidArgument, match="SUPERIOR_UNKNOWN"):
-        await build(settings, database=registry.database)
+        await build(settings, node=registry.pki.settings("H01"), database=registry.database)

@@ -190,8 +190,9 @@ async def test_two_processes_share_the_books(registry: Registry) -> None:
     """Both get the same requests at once, and envelopes that each wants in another book."""
     settings = RegistrySettings(database=DatabaseSettings(url=registry.database.url))
     database = await Database.open(settings.database)
-    app = await build(settings, database=database, clock=registry.clock)
-    async with serving([app], registry.pki.settings("H01")) as address:
+    node = registry.pki.settings("H01")
+    app = await build(settings, node=node, database=database, clock=registry.clock)
+    async with serving([app], node) as address:
         channel = registry.pki.channel(ROUTING, "H01", address)
         stubs = (registry.register(), RegisterServiceStub(channel))
         items = [reservation() for _ in range(40)]
