@@ -138,16 +138,16 @@ class Arrival:
             holder = f"envelope/{arriving.envelope.envelope_id}"
             # What many documents have in common (a letterhead, a bulk of one text) is here after the first.
             missing = await self._attachments.hold(holder, digests)
-            for sha256 in missing:
-                if sha256 in arriving.envelope.blobs:
-                    content = arriving.envelope.blobs[sha256]
-                    await self._attachments.write(arriving.transfer.recipients[0], sha256, content)
+            riding = arriving.envelope.blobs
+            brought = {sha256: riding[sha256] for sha256 in missing if sha256 in riding}
+            for sha256, content in brought.items():
+                await self._attachments.write(arriving.transfer.recipients[0], sha256, content)
             if missing:
                 await self._attachments.require(holder, digests)
             await self._checkpoint("arrival.stored")
-            blobs = arriving.envelope.blobs
+            # Only what storage just took is known to be what its digest says: a neighbour sent the bytes.
             reports = await asyncio.gather(
-                *(self._report(a, blobs.get(a.sha256)) for a in document.attachments)
+                *(self._report(a, brought.get(a.sha256)) for a in document.attachments)
             )
         return [verdict_of(report) for report in reports]
 

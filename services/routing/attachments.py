@@ -133,7 +133,8 @@ class Attachments:
     ) -> signing_pb2.ValidateDocumentResponse:
         """The judgement on the signatures of one stored file, and on the agency's that is to follow.
 
-        `content` are its bytes, where they are in hand: signing hashes what it judges. The judgement may be some seconds old (verdicts.py), and is shared: it is not to be changed.
+        `content` are its bytes where they are in hand, of which the digest was proved. The judgement may be
+        some seconds old (verdicts.py), and is shared: it is not to be changed.
         """
         is_intended = intended != signing_pb2.SIGNING_PURPOSE_UNSPECIFIED
         question = Question(sha256, media_type, intended, organization if is_intended else "")

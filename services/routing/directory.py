@@ -73,7 +73,7 @@ class Directory:
         tree = await self.tree()
         nodes = await self.serving_nodes(organizations)
         if any(node and node not in tree.parents for node in nodes.values()):
-            # A node that joined a moment ago: by the older tree its mail would go up, and come back as a LOOP.
+            # A node that has just joined: by the older tree its mail would go up, and come back as a LOOP.
             self._tree_time = float("-inf")
             tree = await self.tree()
         groups: defaultdict[str, list[str]] = defaultdict(list)

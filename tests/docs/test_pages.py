@@ -86,7 +86,8 @@ def _reader(folder: Path) -> Path:
 
 def _typed(steps: list[Block]) -> str:
     """One script: it stops at the first line that fails and ends what it started, whatever happens."""
-    lines = ["set -euo pipefail", "trap 'lienthong down --data mesh >/dev/null 2>&1 || true' EXIT"]
+    down = "lienthong down --data mesh --delete --yes >/dev/null 2>&1 || true"
+    lines = ["set -euo pipefail", f"trap '{down}' EXIT"]
     for step in steps:
         lines.append(f"echo '--- {step.page}:{step.line}'")
         if step.kind == "sh":

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 from lienthong.clock import SystemClock
+from lienthong.errors import FailedPrecondition
+from lienthong.mesh.ground import check_place
 from lienthong.mesh.keys import issue_all
 from lienthong.mesh.layout import Layout
 from lienthong.mesh.ports import is_free
@@ -53,13 +55,16 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has another account run PostgreSQL")
-def test_a_folder_that_postgres_cannot_enter_is_named(ground: Standing) -> None:
-    closed = ground.folder.parent / "closed"
+def test_where_postgres_cannot_enter_its_data_lie_elsewhere(ground: Standing) -> None:
+    closed, elsewhere = ground.folder.parent / "closed", ground.folder.parent / "elsewhere"
     closed.mkdir(mode=0o700)
-    said = lienthong("up", "--data", str(closed / "mesh"))
-    assert said.refusal["reason"] == "FOLDER_NOT_REACHABLE"
-    assert said.refusal["metadata"]["path"] == str(closed)
-    assert not list(closed.iterdir())
+    with pytest.raises(FailedPrecondition) as refused:
+        check_place(closed / "mesh", embedded=True, elsewhere=closed / "no-way-out")
+    assert refused.value.reason == "FOLDER_NOT_REACHABLE"
+    assert refused.value.metadata["path"] == str(closed)
+    check_place(closed / "mesh", embedded=True, elsewhere=elsewhere)
+    assert (closed / "mesh" / "postgres").resolve().parent == elsewhere
+    check_place(closed / "mesh", embedded=True, elsewhere=elsewhere)  # and again, at the next `up`
 
 
 def test_a_database_that_is_not_there_is_told(ground: Standing) -> None:

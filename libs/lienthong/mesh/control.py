@@ -274,7 +274,9 @@ def delete(folder: Path) -> None:
             folders.append(layout.pki)
         for place in folders:
             if place.exists():
-                shutil.rmtree(place)
+                shutil.rmtree(place.resolve())
+            if place.is_symlink():  # PostgreSQL's data may lie elsewhere: see ground.check_place
+                place.unlink()
         for file in (layout.profiles, layout.postgres_url, layout.plan):
             file.unlink(missing_ok=True)
         with suppress(OSError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,13 +18,18 @@ from lienthong.preflight import check_folder, open_database, place
 from lienthong.settings import DatabaseSettings
 
 ROOM: Final = 1024**3
+ELSEWHERE: Final = Path("/var/lib/lienthong")
 # A mesh that ended a moment ago may still be closing its ports.
 _PATIENCE_SECONDS: Final = 5.0
 _POLL_SECONDS: Final = 0.2
 
 
-def check_place(folder: Path, *, embedded: bool) -> None:
-    """The folder can be written in, has room, and PostgreSQL's account can enter it; it is made if need be.
+def check_place(folder: Path, *, embedded: bool, elsewhere: Path = ELSEWHERE) -> None:
+    """The folder can be written in and has room, and PostgreSQL's account can enter where its data will lie;
+    made if need be.
+
+    That account is nobody's where root starts the mesh, and root's own folders are closed to it: then data
+    lie in `elsewhere`, and DIR/postgres points there.
 
     FOLDER_NOT_WRITABLE, DISK_NEARLY_FULL, FOLDER_NOT_REACHABLE.
     """
@@ -31,8 +37,13 @@ def check_place(folder: Path, *, embedded: bool) -> None:
         # Others may pass through, or PostgreSQL could not; what lies in it is closed to them.
         _make(folder)
     check_folder(folder, "--data", room=ROOM)
-    if embedded:
-        require_reachable(folder)
+    if embedded and not (folder / "postgres").exists() and not _reachable(folder):
+        data = elsewhere / f"postgres-{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:12]}"
+        if not data.parent.exists():
+            _make(data.parent)
+        require_reachable(data.parent)
+        data.mkdir(exist_ok=True, mode=0o700)
+        (folder / "postgres").symlink_to(data)
 
 
 def check_ports(plan: Plan, *, patience: float = _PATIENCE_SECONDS) -> None:
@@ -67,6 +78,14 @@ async def _check_database(url: str, clock: Clock) -> None:
         raise FailedPrecondition(
             "DATABASE_REFUSED", f"{place(url)}: the account may make no databases (CREATEDB)"
         )
+
+
+def _reachable(folder: Path) -> bool:
+    try:
+        require_reachable(folder)
+    except FailedPrecondition:
+        return False
+    return True
 
 
 def _make(folder: Path) -> None:
