@@ -6,6 +6,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from lienthong.times import VIETNAM
 from rich import box
 from rich.table import Table
 
@@ -83,7 +84,7 @@ def _yes(good: bool) -> str:
 
 
 def _moment(moment: datetime) -> str:
-    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    return moment.astimezone(VIETNAM).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _plain(value: Any) -> Any:
