@@ -62,9 +62,8 @@ class Token(Section):
 
     def write(self, file: Path) -> None:
         """Write it for its owner alone."""
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as output:
-            yaml.safe_dump(self.model_dump(), output, allow_unicode=True, sort_keys=False)
+        text = yaml.safe_dump(self.model_dump(), allow_unicode=True, sort_keys=False)
+        _replace(file, text.encode(), mode=0o600)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +128,7 @@ def _request(folder: Path, identity: Identity) -> bytes:
         files = Issued(folder)
         if not files.key_path.exists():
             write_private(files.key_path, ec.generate_private_key(ec.SECP256R1()))
-        kept.write_bytes(certificate_request(load_key(files.key_path), identity))
+        _replace(kept, certificate_request(load_key(files.key_path), identity))
     return kept.read_bytes()
 
 
@@ -157,3 +156,14 @@ def _verified(
             "SNAPSHOT_INVALID", "the directory is signed by another node", signer=signer.uri
         )
     return enrolment_pb2.DirectorySnapshot.FromString(payload)
+
+
+def _replace(file: Path, content: bytes, mode: int = 0o644) -> None:
+    """Write a file whole or not at all, durable when this returns, of this mode whatever was there."""
+    beside = file.with_name(f".{file.name}.new")
+    beside.unlink(missing_ok=True)
+    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as output:
+        output.write(content)
+        output.flush()
+        os.fsync(output.fileno())
+    beside.replace(file)

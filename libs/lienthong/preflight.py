@@ -5,7 +5,7 @@ A node that starts and then fails at the first document costs a night; one that 
 
 from __future__ import annotations
 
-import os
+import secrets
 import shutil
 from datetime import datetime
 from pathlib import Path
@@ -83,11 +83,12 @@ def check_folder(folder: Path, setting: str, *, room: int = ROOM) -> None:
 
     FOLDER_NOT_WRITABLE, DISK_NEARLY_FULL.
     """
-    probe = folder / f".written-{os.getpid()}"
+    # No process id: in containers all are number 1, and two may share the folder.
+    probe = folder / f".written-{secrets.token_hex(8)}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe.write_bytes(b"")
-        probe.unlink()
+        probe.unlink(missing_ok=True)
     except OSError as error:
         raise FailedPrecondition(
             "FOLDER_NOT_WRITABLE",

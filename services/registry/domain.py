@@ -7,6 +7,8 @@ from datetime import date, datetime
 from enum import IntEnum, StrEnum
 from uuid import UUID
 
+from lienthong import notation
+
 from services.registry.codes import CodeKey
 
 
@@ -130,5 +132,6 @@ class Entry:
 
     @property
     def printed_code(self) -> str:
-        """Number and notation as printed: decree 30/2020 pads numbers below ten (`05/QĐ-BNV`)."""
-        return f"{self.number:02d}/{self.notation}" if self.notation else f"{self.number:02d}"
+        """Number and notation as printed; arrivals have no notation."""
+        number = notation.printed_number(self.number)
+        return notation.printed_code(self.number, self.notation) if self.notation else number

@@ -102,6 +102,10 @@ class Enrolment:
             self._now(),
         )
         async with self._database.transaction() as tx:
+            # The directory first, as where one invites: the other order would deadlock. Nobody waits for
+            # somebody without a token.
+            if await enrolment_store.exists(tx, _hash(request.secret)):
+                await directory_store.lock_directory(tx)
             invitation = await enrolment_store.locked(tx, _hash(request.secret))
             if invitation is None:
                 raise PermissionDenied("TOKEN_UNKNOWN", "no such token")

@@ -36,6 +36,11 @@ async def invite(tx: Transaction, invitation: Invitation, now: datetime) -> None
     )
 
 
+async def exists(tx: Transaction, secret_hash: bytes) -> bool:
+    """Whether such a secret was given out."""
+    return bool(await tx.fetchval("SELECT true FROM invitation WHERE secret_hash = $1", secret_hash))
+
+
 async def locked(tx: Transaction, secret_hash: bytes) -> Invitation | None:
     """The invitation of a secret, locked: of two that show it at once one uses it."""
     row = await tx.fetchrow(

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from lienthong.errors import InvalidArgument
 from lienthong.ids import parse_id
+from lienthong.notation import check_notation, check_series
 from lienthong.registry.v1 import register_pb2 as pb
 from lienthong.times import parse_day, to_timestamp, vietnam_day
 
@@ -21,7 +22,7 @@ from services.registry.directory_convert import check_count
 from services.registry.domain import BookKey, Description, Direction, Entry, RecordKind, Register
 from services.registry.ledger import Act
 from services.registry.registers import Inspection
-from services.registry.text import check_notation, check_series, check_text
+from services.registry.text import check_text
 
 MAX_ITEMS: Final = 1_000
 MAX_RECIPIENTS: Final = 10_000

@@ -36,7 +36,7 @@ from services.routing.custody import Custody
 from services.routing.directory import Directory
 from services.routing.dispatch import Dispatch
 from services.routing.external import ExternalWorkflow
-from services.routing.handling import HANDLING, HandlingDesk
+from services.routing.handling import HandlingDesk
 from services.routing.intake import Intake
 from services.routing.issuing import EXTERNAL, ISSUE, SUBMISSION, VOID, Issuing
 from services.routing.judgement import Judgement
@@ -48,6 +48,7 @@ from services.routing.seals import Seals
 from services.routing.service import EventServicer, InboxServicer, QueueServicer, SubmissionServicer
 from services.routing.settings import LinkSettings, RoutingProcess, RoutingSettings
 from services.routing.station import Checkpoint, Station, no_checkpoint
+from services.routing.statuses import HANDLING
 from services.routing.submission import SubmissionWorkflow
 from services.routing.transfer_store import ARRIVAL, REJECTION, RELEASE
 

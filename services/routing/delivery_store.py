@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -82,23 +82,27 @@ async def insert_deliveries(tx: Transaction, deliveries: Sequence[NewDelivery]) 
     )
 
 
-async def get(queries: Queries, delivery_id: UUID, *, lock: bool = False) -> Record:
+async def get(queries: Queries, delivery_id: UUID) -> Record:
     """One delivery; NotFound("DELIVERY_UNKNOWN")."""
-    one = "SELECT * FROM delivery WHERE delivery_id = $1"
-    row = await queries.fetchrow(f"{one} FOR UPDATE" if lock else one, delivery_id)
+    row = await queries.fetchrow("SELECT * FROM delivery WHERE delivery_id = $1", delivery_id)
     if row is None:
         raise NotFound("DELIVERY_UNKNOWN", "no such delivery", field="delivery_id", delivery_id=delivery_id)
     return row
 
 
-async def get_many(queries: Queries, delivery_ids: Sequence[UUID]) -> list[Record]:
-    """`get` for many, in the order asked."""
+async def find_many(queries: Queries, delivery_ids: Collection[UUID]) -> dict[UUID, Record]:
+    """Those deliveries that there are."""
     rows = await queries.fetch("SELECT * FROM delivery WHERE delivery_id = ANY($1)", list(delivery_ids))
-    found = {row["delivery_id"]: row for row in rows}
-    for delivery_id in delivery_ids:
-        if delivery_id not in found:
-            raise NotFound("DELIVERY_UNKNOWN", "no such delivery", delivery_id=delivery_id)
-    return [found[delivery_id] for delivery_id in delivery_ids]
+    return {row["delivery_id"]: row for row in rows}
+
+
+async def lock_many(tx: Transaction, delivery_ids: Collection[UUID]) -> dict[UUID, Record]:
+    """`find_many`, each locked until the commit; in one order, or two batches would wait for each other."""
+    rows = await tx.fetch(
+        "SELECT * FROM delivery WHERE delivery_id = ANY($1) ORDER BY delivery_id FOR UPDATE",
+        sorted(delivery_ids),
+    )
+    return {row["delivery_id"]: row for row in rows}
 
 
 async def list_after(
@@ -150,46 +154,40 @@ async def mark_fetched(tx: Transaction, organization: str, delivery_ids: Sequenc
     return [row["delivery_id"] for row in rows]
 
 
-async def insert_handling(tx: Transaction, handling: Handling) -> None:
-    """Make the intent durable: the delivery stands at its new status from here on."""
+async def insert_handlings(tx: Transaction, handlings: Sequence[Handling]) -> None:
+    """Make intents durable: the deliveries, locked by the caller, stand at their new statuses from now on."""
+    if not handlings:
+        return
     await tx.execute(
         "INSERT INTO handling (handling_id, delivery_id, status, sequence, previous, actor, reason,"
-        " own_number, act_time, traceparent) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
-        handling.handling_id,
-        handling.delivery_id,
-        str(handling.status),
-        handling.sequence,
-        str(handling.previous),
-        handling.actor,
-        handling.reason,
-        handling.own_number,
-        handling.act_time,
-        handling.traceparent,
+        " own_number, act_time, traceparent) SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[],"
+        " $4::integer[], $5::text[], $6::text[], $7::text[], $8::integer[], $9::timestamptz[], $10::text[])",
+        [h.handling_id for h in handlings],
+        [h.delivery_id for h in handlings],
+        [str(h.status) for h in handlings],
+        [h.sequence for h in handlings],
+        [str(h.previous) for h in handlings],
+        [h.actor for h in handlings],
+        [h.reason for h in handlings],
+        [h.own_number for h in handlings],
+        [h.act_time for h in handlings],
+        [h.traceparent for h in handlings],
     )
+    last = {h.delivery_id: h for h in handlings}
     await tx.execute(
-        "UPDATE delivery SET status = $2, sequence = $3 WHERE delivery_id = $1",
-        handling.delivery_id,
-        str(handling.status),
-        handling.sequence,
+        "UPDATE delivery SET status = new.status, sequence = new.sequence"
+        " FROM unnest($1::uuid[], $2::text[], $3::integer[]) AS new(delivery_id, status, sequence)"
+        " WHERE delivery.delivery_id = new.delivery_id",
+        list(last),
+        [str(h.status) for h in last.values()],
+        [h.sequence for h in last.values()],
     )
 
 
-async def get_handling(queries: Queries, handling_id: UUID) -> Handling:
-    """One handling."""
-    row = await queries.fetchrow("SELECT * FROM handling WHERE handling_id = $1", handling_id)
-    if row is None:
-        raise NotFound("DELIVERY_UNKNOWN", "no such handling", handling_id=handling_id)
-    return _handling(row)
-
-
-async def get_handlings(queries: Queries, handling_ids: Sequence[UUID]) -> list[Handling]:
-    """`get_handling` for many, in the order asked."""
+async def find_handlings(queries: Queries, handling_ids: Sequence[UUID]) -> dict[UUID, Handling]:
+    """Those that there are."""
     rows = await queries.fetch("SELECT * FROM handling WHERE handling_id = ANY($1)", list(handling_ids))
-    found = {row["handling_id"]: _handling(row) for row in rows}
-    for handling_id in handling_ids:
-        if handling_id not in found:
-            raise NotFound("DELIVERY_UNKNOWN", "no such handling", handling_id=handling_id)
-    return [found[handling_id] for handling_id in handling_ids]
+    return {row["handling_id"]: _handling(row) for row in rows}
 
 
 async def handling_of_status(queries: Queries, delivery_id: UUID, status: Status) -> Handling | None:

@@ -6,7 +6,6 @@ the same nouns would be a second home for each rule.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -133,15 +132,6 @@ _LENGTHS: Final = (
     ("signer_position", 100, "FIELD_TOO_LONG"),
 )
 # Agency, state title, unit and field abbreviations joined by "-": decree 30/2020, annex I and III.
-_NOTATION: Final = re.compile(r"[^\W_]+([-./][^\W_]+)*", re.UNICODE)
-
-
-def check_notation(notation: str, field: str) -> None:
-    """Raise NOTATION_INVALID unless it is letters and digits joined by "-", at most 30 characters."""
-    if len(notation) > 30 or not _NOTATION.fullmatch(notation):
-        raise InvalidArgument(
-            "NOTATION_INVALID", "a notation is like QĐ-BNV, at most 30 characters", field=field
-        )
 
 
 def check_document(document: Document) -> None:
@@ -273,16 +263,6 @@ def recipient_violations(reasons: Mapping[int, tuple[str, str]]) -> tuple[FieldV
         FieldViolation(f"recipients[{place}]", f"{code}: {reason}")
         for place, (code, reason) in sorted(reasons.items())
     )
-
-
-def printed_number(number: int) -> str:
-    """Numbers below ten carry a leading zero (decree 30/2020, annex I)."""
-    return f"{number:02d}"
-
-
-def printed_code(number: int, notation: str) -> str:
-    """Number and notation as printed: `15/QĐ-BNV`."""
-    return f"{printed_number(number)}/{notation}"
 
 
 def priority(urgency: int) -> int:

@@ -15,19 +15,19 @@ from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 from lienthong import queue
-from lienthong.db import Record, Transaction
+from lienthong.db import Record
 from lienthong.errors import (
     AlreadyExists,
     DomainError,
     FailedPrecondition,
     InvalidArgument,
-    PermissionDenied,
     Unavailable,
 )
 from lienthong.events import NewEvent, append
-from lienthong.idempotency import content_hash, recall, record
+from lienthong.idempotency import Request, content_hash
 from lienthong.ids import parse_id, sub_id
-from lienthong.queue import Claim, Item, LeaseLost
+from lienthong.notation import printed_code
+from lienthong.queue import Claim, LeaseLost
 from lienthong.registry.v1 import register_pb2
 from lienthong.routing.v1 import inbox_pb2, queue_pb2
 from lienthong.rpc.identity import Caller
@@ -42,20 +42,18 @@ from services.routing.domain import (
     STATUS_REASON_LETTERS,
     Document,
     Status,
-    check_status,
     parse_status,
-    printed_code,
-    priority,
 )
 from services.routing.issuing import EVENT
 from services.routing.receipts import ReceiptMaker
 from services.routing.station import Station
+from services.routing.statuses import Reported, Statuses
 
 if TYPE_CHECKING:
     from lienthong.registry.v1.register_pb2_grpc import RegisterServiceAsyncStub
 
-HANDLING: Final = "handling"
 _WAIT_SECONDS: Final = 20.0
+_POLL_SECONDS: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +78,7 @@ class HandlingDesk:
         self, station: Station, registers: RegisterServiceAsyncStub, dispatch: Dispatch, maker: ReceiptMaker
     ) -> None:
         self._db = station.db
+        self._statuses = Statuses(station)
         self._registers = registers
         self._dispatch = dispatch
         self._maker = maker
@@ -94,65 +93,29 @@ class HandlingDesk:
         delivery_id = parse_id(request.delivery_id, "delivery_id")
         status = parse_status(request.status)
         _check_words(request, status)
-        async with self._db.transaction() as tx:
-            answer = await recall(tx, caller.organization, request_id, content_hash(request))
-            if answer is None:
-                handling_id = await self._intend(tx, request, caller, delivery_id, status)
-                await record(tx, caller.organization, request_id, handling_id.bytes)
-            else:
-                handling_id = UUID(bytes=answer)
-        return await self._wait(handling_id)
-
-    async def _intend(
-        self,
-        tx: Transaction,
-        request: inbox_pb2.ReportStatusRequest,
-        caller: Caller,
-        delivery_id: UUID,
-        status: Status,
-    ) -> UUID:
-        delivery = await store.get(tx, delivery_id, lock=True)
-        if delivery["recipient"] != caller.organization:
-            raise PermissionDenied(
-                "DELIVERY_FOREIGN", "the delivery is another organization's", field="delivery_id"
-            )
-        current = Status(delivery["status"])
-        if status == current:
-            # The same status again under another id: late or repeated, so idempotent.
-            known = await store.handling_of_status(tx, delivery_id, status)
-            if known is not None:
-                return known.handling_id
-        check_status(current, status)
-        handling = Handling(
+        reported = Reported(
             handling_id=self._new_id(),
+            request=Request(caller.organization, request_id, content_hash(request)),
+            organization=caller.organization,
             delivery_id=delivery_id,
             status=status,
-            sequence=delivery["sequence"] + 1,
-            previous=current,
             actor=request.actor or caller.name,
             reason=request.reason,
             own_number=request.own_arrival_number,
-            act_time=self._clock.now(),
             traceparent=current_traceparent(),
         )
-        await store.insert_handling(tx, handling)
-        urgency = priority(Document.FromString(delivery["document"]).urgency)
-        work = Item(
-            handling.handling_id,
-            HANDLING,
-            handling.handling_id.bytes,
-            priority=urgency,
-            traceparent=handling.traceparent,
-        )
-        await queue.put(tx, [work], self._wakeups)
-        return handling.handling_id
+        seen = self._wakeups.generation(f"handling/{reported.handling_id}")
+        handling_id = await self._statuses.commit(reported)
+        if handling_id == reported.handling_id:  # new: there is nothing to read before the worker is done
+            await self._wakeups.wait(f"handling/{handling_id}", seen, _POLL_SECONDS)
+        return await self._wait(handling_id)
 
     async def _wait(self, handling_id: UUID) -> document_pb2.Receipt:
         name = f"handling/{handling_id}"
         deadline = self._clock.monotonic() + _WAIT_SECONDS
         while True:
             seen = self._wakeups.generation(name)
-            handling = await store.get_handling(self._db, handling_id)
+            handling = await self._statuses.get(handling_id)
             if handling.receipt is not None:
                 return document_pb2.Receipt.FromString(handling.receipt)
             if handling.failure:
@@ -164,7 +127,7 @@ class HandlingDesk:
                     "the status is recorded, its receipt is still being made",
                     retry_after=2.0,
                 )
-            await self._wakeups.wait(name, seen, min(left, 0.5))
+            await self._wakeups.wait(name, seen, min(left, _POLL_SECONDS))
 
     async def work(self, claims: list[Claim]) -> None:
         """Work of the handling queue, all in one commit. What fails together is then tried one by one."""
@@ -188,12 +151,14 @@ class HandlingDesk:
             self._wakeups.notify(f"handling/{case.handling.handling_id}")
 
     async def _cases(self, claims: Sequence[Claim]) -> list[Case]:
-        handlings = await store.get_handlings(self._db, [UUID(bytes=claim.payload) for claim in claims])
-        deliveries = await store.get_many(self._db, [handling.delivery_id for handling in handlings])
-        return [
-            Case(claim, handling, delivery, Document.FromString(delivery["document"]))
-            for claim, handling, delivery in zip(claims, handlings, deliveries, strict=True)
-        ]
+        handlings = await store.find_handlings(self._db, [UUID(bytes=claim.payload) for claim in claims])
+        deliveries = await store.find_many(self._db, {h.delivery_id for h in handlings.values()})
+        cases: list[Case] = []
+        for claim in claims:
+            handling = handlings[UUID(bytes=claim.payload)]
+            delivery = deliveries[handling.delivery_id]
+            cases.append(Case(claim, handling, delivery, Document.FromString(delivery["document"])))
+        return cases
 
     async def _numbers(self, cases: Sequence[Case]) -> dict[UUID, register_pb2.RecordedArrival]:
         """Acceptance takes the arrival number; other statuses take none. All in one call of the register."""

@@ -16,6 +16,7 @@ from lienthong.errors import (
     ResourceExhausted,
 )
 from lienthong.ids import parse_id
+from lienthong.notation import check_notation, check_series
 from lienthong.routing.v1 import submission_pb2
 from lienthong.rpc.identity import Caller
 from lienthong.signing.v1 import signing_pb2
@@ -78,14 +79,16 @@ class Judgement:
                 raise PermissionDenied(
                     "CLERK_REQUIRED", "only a clerk has the agency's seal applied", role=caller.role
                 )
-            domain.check_notation(request.issue_here.notation, "issue_here.notation")
+            check_notation(request.issue_here.notation, "issue_here.notation")
+            check_series(request.issue_here.series, "issue_here.series")
         elif kind == "already_issued":
             issued = request.already_issued
             if not 0 < issued.number < 1_000_000_000:
                 raise InvalidArgument(
                     "NUMBER_INVALID", "a number counts from 1", field="already_issued.number"
                 )
-            domain.check_notation(issued.notation, "already_issued.notation")
+            check_notation(issued.notation, "already_issued.notation")
+            check_series(issued.series, "already_issued.series")
             parse_day(issued.issued_date, "already_issued.issued_date")
         else:
             raise InvalidArgument("ISSUE_MISSING", "neither issue_here nor already_issued", field="issue")

@@ -32,7 +32,13 @@ _MAX_PENDING: Final = 1_000
 # No way through the state is as long.
 _MAX_HOPS: Final = 64
 _MAX_NAME: Final = 64
+# Each relay adds to a frame: one that came near the limit of a message would break the next link.
+_MAX_BYTES: Final = 8 * 1024
+# Of one neighbour, so that none takes all the places.
+_MAX_PENDING_OF_ONE: Final = 100
 _SEND_SECONDS: Final = 5.0
+# Frames that a slow line has not taken yet.
+_MAX_SENDING: Final = 32
 # So that the origin can still tell what it knows before its caller stops listening.
 _SHAVED_SECONDS: Final = 0.2
 
@@ -66,6 +72,7 @@ class Pings:
         self._new_id = new_id
         self._links: dict[str, Send] = {}
         self._passed: dict[str, _Passed] = {}
+        self._sending: dict[str, int] = {}
 
     @classmethod
     def of(cls, station: Station) -> Pings:
@@ -107,8 +114,10 @@ class Pings:
     async def on_ping(self, peer: str, ping: link_pb2.Ping) -> None:
         """A neighbour's ping: answer it, or pass it on."""
         time, started = self._clock.now(), self._clock.monotonic()
-        if not 0 < len(ping.ping_id) <= 64 or not 0 < len(ping.path) <= _MAX_HOPS:
+        if ping.ByteSize() > _MAX_BYTES or not 0 < len(ping.ping_id) <= 64:
             return  # no answer could reach anybody
+        if not 0 < len(ping.path) <= _MAX_HOPS:
+            return
         reason = ""
         if self._node in ping.path:
             reason = LOOP
@@ -123,7 +132,9 @@ class Pings:
     async def on_pong(self, peer: str, pong: link_pb2.Pong) -> None:
         """A neighbour's answer: ours, or on its way back. Only whom we asked may answer, and once."""
         passed = self._passed.get(pong.ping_id)
-        if passed is None or passed.went_to != peer or len(pong.hops) >= _MAX_HOPS:
+        if passed is None or passed.went_to != peer:
+            return
+        if len(pong.hops) >= _MAX_HOPS or pong.ByteSize() > _MAX_BYTES:
             return
         del self._passed[pong.ping_id]
         if passed.origin is not None:
@@ -154,7 +165,10 @@ class Pings:
         if neighbour not in self._links:
             return LINK_DOWN
         self._forget(started - _REMEMBERED_SECONDS)
-        if len(self._passed) >= _MAX_PENDING or ping.ping_id in self._passed:
+        of_one = sum(passed.came_from == came_from for passed in self._passed.values())
+        if len(self._passed) >= _MAX_PENDING or of_one >= _MAX_PENDING_OF_ONE:
+            return TOO_MANY_PINGS
+        if ping.ping_id in self._passed:
             return TOO_MANY_PINGS
         self._passed[ping.ping_id] = _Passed(came_from, neighbour, time, started, origin)
         if not await self._send(neighbour, link_pb2.LinkFrame(ping=ping)):
@@ -165,20 +179,22 @@ class Pings:
     async def _send(self, peer: str, frame: link_pb2.LinkFrame) -> bool:
         """Whether the frame went out. A link that breaks meanwhile is the concern of its own session."""
         send = self._links.get(peer)
-        if send is None:
+        if send is None or self._sending.get(peer, 0) >= _MAX_SENDING:
             return False
-        try:
-            async with asyncio.timeout(_SEND_SECONDS):
-                await send(frame)
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise
-            return False  # not we, but the call of that link was cancelled
-        except Exception as error:
+        # Never cancelled: gRPC ends the whole call, and with it the link, where a pending write is.
+        writing = asyncio.ensure_future(send(frame))
+        self._sending[peer] = self._sending.get(peer, 0) + 1
+        writing.add_done_callback(lambda done: self._sent(peer, done))
+        done, _ = await asyncio.wait({writing}, timeout=_SEND_SECONDS)
+        return bool(done) and not writing.cancelled() and writing.exception() is None
+
+    def _sent(self, peer: str, writing: asyncio.Future[None]) -> None:
+        self._sending[peer] -= 1
+        if not self._sending[peer]:
+            del self._sending[peer]
+        error = None if writing.cancelled() else writing.exception()
+        if error is not None:
             _log.info("a ping was not sent", extra={"peer": peer, "error": type(error).__name__})
-            return False
-        return True
 
     def _forget(self, before: float) -> None:
         """The oldest stand first."""

@@ -14,6 +14,7 @@ from uuid import UUID
 from lienthong import queue
 from lienthong.errors import DomainError
 from lienthong.ids import sub_id
+from lienthong.notation import printed_code
 from lienthong.queue import Claim
 from lienthong.registry.v1 import register_pb2
 from lienthong.signing.v1 import signing_pb2
@@ -21,7 +22,7 @@ from lienthong.telemetry import span_from
 
 from services.routing import submission_store as store
 from services.routing.attachments import Attachments, StoredFile, purpose_of
-from services.routing.domain import Attachment, Document, State, printed_code
+from services.routing.domain import Attachment, Document, State
 from services.routing.issuing import VOID, Issuing, register_work
 from services.routing.judgement import is_final
 from services.routing.station import Station

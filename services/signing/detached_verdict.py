@@ -13,6 +13,7 @@ from asn1crypto import cms, core
 from asn1crypto import x509 as asn1_x509
 from lienthong.clock import Clock
 from lienthong.errors import DomainError
+from lienthong.notation import printed_number
 from lienthong.pki.trust import MAX_CHAIN, TrustStore
 from lienthong.pki.usage import DOCUMENT_USAGES
 from pyhanko.sign.ades.asn1_util import register_cms_attribute
@@ -29,7 +30,6 @@ from services.signing.domain import (
     Verdict,
     lowest_level,
     parse_issue_statement,
-    printed_number,
     role_of,
 )
 from services.signing.timestamp_token import imprint_algorithm, verify_token

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -115,12 +115,11 @@ class Documents:
 
     async def validate(self, source: Path, declared: Format | None) -> ValidationReport:
         """The verdict on a file; whatever the bytes are, there is one."""
-        head = await self._workers.run(_head, source)
-        if declared is None or actual_format(head) is not declared:
-            return ValidationReport(Verdict.INVALID, reasons=(Reason.DOCUMENT_FORMAT,))
+        if declared is None:
+            return _not_declared()
         try:
             judge = self._pdf.validate if declared is Format.PDF else self._ooxml.validate
-            return await self._workers.run(judge, source)
+            return await self._workers.run(_judged, source, declared, judge)
         except OSError:
             raise  # our disk, not the document
         except Exception:
@@ -152,6 +151,14 @@ class Documents:
             await self._workers.run(insert_token, source, target, pending, token)
         elif target != source:
             await asyncio.to_thread(shutil.copyfile, source, target)
+
+
+def _judged(source: Path, declared: Format, judge: Callable[[Path], ValidationReport]) -> ValidationReport:
+    return judge(source) if actual_format(_head(source)) is declared else _not_declared()
+
+
+def _not_declared() -> ValidationReport:
+    return ValidationReport(Verdict.INVALID, reasons=(Reason.DOCUMENT_FORMAT,))
 
 
 def _signer(held: HeldKey) -> DocumentSigner:

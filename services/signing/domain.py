@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from lienthong.errors import InvalidArgument
+from lienthong.notation import check_notation, printed_code
 from lienthong.pki.identity import Identity, Kind
 from lienthong.times import VIETNAM
 
@@ -203,24 +204,9 @@ class IssueMark:
     date: dt.date
 
 
-# Each dash-separated group: letters of the Vietnamese alphabet (with D-stroke), digits, ampersand, dot.
-_NOTATION = re.compile(r"[^\W_][\w&.]*(?:[/-][^\W_][\w&.]*)*")
-
-
-def printed_number(number: int) -> str:
-    """ND 30/2020 annex I, II.3: Arabic numerals, a number below 10 takes a leading 0."""
-    if number < 1:
-        raise InvalidArgument("NUMBER_INVALID", "a document number starts at 1", number=number)
-    return f"{number:02d}"
-
-
 def printed_notation(number: int, notation: str) -> str:
-    """ND 30/2020 article 15 and annex I, II.3: `15/QĐ-BNV`, a slash, then groups with dashes, no spaces."""
-    if not _NOTATION.fullmatch(notation) or len(notation) > 64:
-        raise InvalidArgument(
-            "NOTATION_INVALID", "a notation is groups with dashes and no spaces", notation=notation
-        )
-    return f"{printed_number(number)}/{notation}"
+    """`15/QĐ-BNV`, of a notation that is one."""
+    return printed_code(number, check_notation(notation, "notation"))
 
 
 def printed_day(day: int) -> str:

@@ -26,9 +26,9 @@ class BucketSettings(Section):
     roots: Path | None = None
     # Needed for http://: bytes then travel in the clear, so only on the same machine or a closed network.
     allow_http: bool = False
-    # A request for one part, its retries included. Some are made with a row locked, and the database ends a
-    # transaction that is idle for a minute.
-    request_seconds: float = Field(default=30.0, gt=0, le=50)
+    # A request for one part, its retries included. Up to five follow each other with a row locked, and the
+    # database ends a transaction that is idle for a minute.
+    request_seconds: float = Field(default=10.0, gt=0, le=11)
 
     @model_validator(mode="after")
     def _clear_text_is_meant(self) -> Self:

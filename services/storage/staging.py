@@ -109,8 +109,8 @@ class Staging:
             if loop.time() > deadline:
                 raise offset_wrong(0)
             await asyncio.sleep(_POLL)
-        while await self._threads.run(staged.rehash):
-            pass
+        while staged.size < staged.resumed:
+            await self._threads.run(staged.rehash)
 
     def _sweep(self, stale: float, forgotten: float) -> int:
         removed = 0
@@ -168,8 +168,8 @@ class StagedFile:
         self.resumed = offset
         return True
 
-    def rehash(self) -> bool:
-        """Hash the next of the bytes that were kept; whether there are more."""
+    def rehash(self) -> None:
+        """Hash the next of the bytes that were kept."""
         file = self._opened()
         wanted = min(self.resumed - self.size, _REHASHED)
         while wanted:
@@ -179,7 +179,6 @@ class StagedFile:
             self._digest.update(piece)
             self.size += len(piece)
             wanted -= len(piece)
-        return self.size < self.resumed
 
     def leave(self) -> None:
         """The stream broke: what came waits for the next one."""

@@ -23,6 +23,7 @@ from lienthong.client.agency import Agency
 from lienthong.client.connection import is_passing
 from lienthong.client.files import media_type_of
 from lienthong.errors import AlreadyExists, DomainError
+from lienthong.ids import parse_id
 from lienthong.routing.v1 import submission_pb2
 from lienthong.types.v1 import document_pb2
 
@@ -92,6 +93,8 @@ class _Bulk:
         try:
             async for request in requests:
                 request.request_id = request.request_id or str(self._connection.new_id())
+                # The answer is found by it, so what the node would shorten must not go out.
+                parse_id(request.request_id, "request_id")
                 await self._slots.acquire()
                 if request.request_id in self._unanswered:
                     raise AlreadyExists(

@@ -16,6 +16,8 @@ from lienthong.errors import DataLoss, InvalidArgument
 from lienthong.signing.v1 import signing_pb2
 
 CHUNK_BYTES: Final = 256 * 1024
+# What a file is called while it comes.
+PART: Final = ".part"
 
 MEDIA_TYPES: Final = {
     ".pdf": "application/pdf",
@@ -78,7 +80,7 @@ async def receive(pieces: AsyncIterable[Piece], target: Path) -> bytes:
 @contextmanager
 def arriving(target: Path) -> Iterator[BinaryIO]:
     """A file that gets its name when the block ends well; a reader never sees half of it."""
-    part = target.with_name(target.name + ".part")
+    part = target.with_name(target.name + PART)
     try:
         with part.open("wb") as file:
             yield file
@@ -100,6 +102,8 @@ def safe_name(name: str, taken: set[str]) -> str:
         stem, ending = plain, ""
     stem = stem.encode()[: _MAX_NAME_BYTES - len(ending.encode()[:20])].decode(errors="ignore") or "tep"
     ending = dot + ending.encode()[:20].decode(errors="ignore") if dot else ""
+    if ending.casefold() == PART:
+        ending += "_"  # or it would pass for the beginning of another file
     number, chosen = 1, stem + ending
     while chosen.casefold() in taken:
         number += 1

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Final, TypeVar
 
 from lienthong.client.connection import Connection
-from lienthong.client.files import CHUNK_BYTES, check_digest, sending
+from lienthong.client.files import CHUNK_BYTES, PART, check_digest, sending
 from lienthong.errors import Aborted, DataLoss, FailedPrecondition, InvalidArgument, Unavailable
 from lienthong.storage.v1 import storage_pb2, storage_pb2_grpc
 from lienthong.types.v1 import document_pb2, grant_pb2
@@ -118,7 +118,7 @@ class Download:
         self._blobs = connection.stub(storage_pb2_grpc.BlobServiceStub, "storage")
         self._attachment = attachment
         self._target = target
-        self._part = target.with_name(target.name + ".part")
+        self._part = target.with_name(target.name + PART)
         self._passed = passed
         self._digest = hashlib.sha256()
         self._reached = 0

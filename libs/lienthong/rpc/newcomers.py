@@ -62,6 +62,10 @@ def listen_for_newcomers(
             ("grpc.max_receive_message_length", 1024 * 1024),
             ("grpc.max_send_message_length", MESSAGE_LIMIT),
             ("grpc.so_reuseport", 0),
+            # Strangers: whoever connects and says nothing gives the place back.
+            ("grpc.max_concurrent_streams", 2),
+            ("grpc.max_connection_age_ms", 30_000),
+            ("grpc.max_connection_age_grace_ms", 30_000),
         ],
     )
     for add, servicer in servicers.values():

@@ -7,9 +7,10 @@ from datetime import UTC, date, datetime
 from typing import Final
 
 from cryptography import x509
+from lienthong.notation import printed_number
 from lxml import etree
 
-from services.signing.domain import IssueMark, issue_statement, printed_number
+from services.signing.domain import IssueMark, issue_statement
 from services.signing.ooxml import names, xml
 
 SIGNATURE_ID: Final = "idPackageSignature"

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from lienthong.errors import FailedPrecondition
+from lienthong.notation import printed_number
 from pyhanko.pdf_utils import generic
 from pyhanko.pdf_utils.generic import pdf_name, pdf_string
 from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
@@ -16,7 +17,6 @@ from services.signing.domain import (
     IssueMark,
     printed_date,
     printed_notation,
-    printed_number,
 )
 from services.signing.pdf.drawings import text_lines
 from services.signing.pdf.opening import entry, field_text, form_fields

@@ -35,6 +35,7 @@ async def pieces(*chunks: bytes, promised: bytes) -> AsyncIterator[Piece]:
         ("...", "tep"),
         ("", "tep"),
         (".pdf", "pdf"),
+        ("a.pdf.part", "a.pdf.part_"),
     ],
 )
 def test_a_senders_file_name_is_tamed(given_name: str, kept: str) -> None:

@@ -130,26 +130,6 @@ def test_ten_thousand_recipients_and_no_more() -> None:
     assert refusal.value.reason == "TOO_MANY_RECIPIENTS"
 
 
-@pytest.mark.parametrize("good", ["QĐ-BNV", "TB", "UBND-KT1", "VPCP-TH", "NQ.HĐND", "QĐ/TW", "A" * 30])
-def test_good_notations(good: str) -> None:
-    domain.check_notation(good, "f")
-
-
-@pytest.mark.parametrize(
-    "bad", ["", "-", "QĐ-", "-QĐ", "QĐ BNV", "QĐ--BNV", "QĐ_BNV", "A" * 31, "<b>", "QĐ\n"]
-)
-def test_bad_notations(bad: str) -> None:
-    with pytest.raises(InvalidArgument) as refusal:
-        domain.check_notation(bad, "issue_here.notation")
-    assert refusal.value.reason == "NOTATION_INVALID"
-    assert refusal.value.violations[0].field == "issue_here.notation"
-
-
-@pytest.mark.parametrize(("number", "printed"), [(1, "01"), (9, "09"), (10, "10"), (123, "123")])
-def test_numbers_below_ten_carry_a_zero(number: int, printed: str) -> None:
-    assert domain.printed_code(number, "QĐ-BNV") == f"{printed}/QĐ-BNV"
-
-
 def test_urgent_goes_first_and_unset_is_ordinary() -> None:
     assert domain.priority(pb.URGENCY_UNSPECIFIED) == domain.priority(pb.URGENCY_ORDINARY)
     ordered = [pb.URGENCY_ORDINARY, pb.URGENCY_URGENT, pb.URGENCY_VERY_URGENT, pb.URGENCY_FLASH]

@@ -4,6 +4,7 @@ import datetime as dt
 
 import pytest
 from lienthong.errors import InvalidArgument
+from lienthong.notation import printed_number
 from lienthong.pki.identity import parse_identity
 
 from services.signing.domain import (
@@ -16,7 +17,6 @@ from services.signing.domain import (
     parse_printed_date,
     printed_date,
     printed_notation,
-    printed_number,
     role_of,
     seal_over,
     split_number,
