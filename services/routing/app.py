@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
-from uuid import UUID
 
 from lienthong.app import App
 from lienthong.backoff import Backoff
@@ -50,7 +49,7 @@ from services.routing.settings import LinkSettings, RoutingProcess, RoutingSetti
 from services.routing.station import Checkpoint, Station, no_checkpoint
 from services.routing.statuses import HANDLING
 from services.routing.submission import SubmissionWorkflow
-from services.routing.transfer_store import ARRIVAL, REJECTION, RELEASE
+from services.routing.transfer_store import ARRIVAL, REJECTION, RELEASE, held_by
 
 PACKAGE: Final = "services.routing"
 # Work for other services of the node: they are down for seconds, not for hours.
@@ -59,7 +58,7 @@ _NEAR: Final = Backoff(initial=0.5, cap=30.0)
 _EXTERNAL_BATCH: Final = 64
 # Statuses that share one call of the register, one signature of an organization and one commit.
 _HANDLING_BATCH: Final = 64
-# Envelopes whose attachments storage lets go in one call.
+# Holders whose attachments storage lets go in one call.
 _RELEASE_BATCH: Final = 256
 
 
@@ -158,7 +157,7 @@ def _workers(settings: RoutingSettings, station: Station, parts: _Parts) -> list
     """A loop for each queue; `completes`: the work ends its item in the transaction of its effects."""
 
     async def release(claims: list[Claim]) -> None:
-        await parts.attachments.release([f"envelope/{UUID(bytes=claim.payload)}" for claim in claims])
+        await parts.attachments.release([held_by(claim.payload) for claim in claims])
 
     def policy(
         concurrency: int, *, completes: bool = False, batch: int = 1, apart: bool = False

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -30,6 +30,7 @@ from lienthong.types.v1 import document_pb2
 from services.routing import delivery_store, transfer_store
 from services.routing.attachments import Attachments
 from services.routing.delivery_store import NewDelivery
+from services.routing.detached import both
 from services.routing.dispatch import Dispatch
 from services.routing.domain import FORMAT_VERSION, Status, for_readers
 from services.routing.issuing import EVENT
@@ -145,27 +146,47 @@ class Arrival:
             if missing:
                 await self._attachments.require(holder, digests)
             await self._checkpoint("arrival.stored")
+            sizes = await self._sizes(digests, riding, arriving.transfer.recipients[0])
             # Only what storage just took is known to be what its digest says: a neighbour sent the bytes.
             reports = await asyncio.gather(
-                *(self._report(a, brought.get(a.sha256)) for a in document.attachments)
+                *(self._report(a, sizes[a.sha256], brought.get(a.sha256)) for a in document.attachments)
             )
         return [verdict_of(report) for report in reports]
 
+    async def _sizes(
+        self, digests: Sequence[bytes], riding: Mapping[bytes, bytes], organization: str
+    ) -> dict[bytes, int]:
+        """How long the files are: the envelope has only the sender's word, which decides nothing here."""
+        stored = [digest for digest in digests if digest not in riding]
+        stats = await self._attachments.stat(stored, organization) if stored else {}
+        return {d: len(riding[d]) if d in riding else stats[d].size_bytes for d in digests}
+
     async def _report(
-        self, attachment: document_pb2.Attachment, content: bytes | None
+        self, attachment: document_pb2.Attachment, size: int, content: bytes | None
     ) -> signing_pb2.ValidateDocumentResponse:
-        """Storage hashed the bytes itself: of a file with signatures beside it only the digest is judged."""
-        if attachment.detached_signatures:
-            return await self._attachments.detached.validate(attachment)
+        """A signature beside a file takes the place of looking into it only where nobody can look into it."""
+        if size != attachment.size_bytes:
+            return _unparsed(attachment, "SIZE_MISMATCH")
+        inside = await self._inside(attachment, content)
+        if not attachment.detached_signatures:
+            return inside or _unparsed(attachment, _TOO_LARGE)
+        # Storage hashed the bytes itself: the digest is judged.
+        beside = await self._attachments.detached.validate(attachment)
+        return beside if inside is None else both(inside, beside)
+
+    async def _inside(
+        self, attachment: document_pb2.Attachment, content: bytes | None
+    ) -> signing_pb2.ValidateDocumentResponse | None:
+        """The judgement on what is in the file; None where it is too large to be looked into."""
         if self._attachments.detached.has(attachment):
-            return _unparsed(attachment)
+            return None
         try:
             return await self._attachments.validate(attachment.sha256, attachment.media_type, content=content)
         except ResourceExhausted as error:
-            # The sender's word on the size was wrong: no retry makes the file smaller.
+            # Signing takes less than this node's setting says: no retry makes the file smaller.
             if error.reason != _TOO_LARGE:
                 raise
-            return _unparsed(attachment)
+            return None
 
     async def _commit(self, ready: Sequence[tuple[Arriving, list[document_pb2.AttachmentVerdict]]]) -> None:
         known = await delivery_store.known_recipients(self._db, [a.envelope.envelope_id for a, _ in ready])
@@ -300,10 +321,10 @@ def make_negative(receipt: document_pb2.Receipt, reason: str) -> None:
     receipt.reason = reason
 
 
-def _unparsed(attachment: document_pb2.Attachment) -> signing_pb2.ValidateDocumentResponse:
-    """The judgement on a file that nobody here can look into, and that nothing beside it vouches for."""
+def _unparsed(attachment: document_pb2.Attachment, reason: str) -> signing_pb2.ValidateDocumentResponse:
+    """The judgement on a file that nobody here looks into, and that nothing beside it vouches for."""
     return signing_pb2.ValidateDocumentResponse(
-        sha256=attachment.sha256, verdict=document_pb2.VERDICT_INVALID, reasons=[_TOO_LARGE]
+        sha256=attachment.sha256, verdict=document_pb2.VERDICT_INVALID, reasons=[reason]
     )
 
 

@@ -206,12 +206,13 @@ class Attachments:
         return b"".join([chunk async for chunk in self._download(sha256)])
 
     async def write(self, organization: str, sha256: bytes, content: bytes) -> None:
-        """Store a small attachment that came in a batch."""
+        """Store an attachment that came in a batch or in a request."""
         header = storage_pb2.UploadHeader(organization=organization, sha256=sha256, size_bytes=len(content))
 
         async def requests() -> AsyncIterator[storage_pb2.UploadRequest]:
             yield storage_pb2.UploadRequest(header=header)
-            yield storage_pb2.UploadRequest(chunk=content)
+            async for chunk in _pieces(content):
+                yield storage_pb2.UploadRequest(chunk=chunk)
 
         await self._blobs.Upload(requests(), timeout=_MOVE_SECONDS)
 

@@ -60,7 +60,7 @@ class BulkDesk:
         request_id = request.request_id[:_ID_LETTERS]
         try:
             with span_from("", "submit one of many", links=[stream]):
-                submission = await self._intake.show(await self._intake.take(request, caller))
+                submission = await self._intake.show(await self._intake.take(request, caller, waits=True))
             return Answer(request_id=request_id, submission=submission)
         except DomainError as error:
             return Answer(request_id=request_id, failure=failure(error))

@@ -7,6 +7,7 @@ pulled where this node dials, and asked for where the neighbour does; custody pa
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -135,6 +136,8 @@ class Custody:
             raise InvalidArgument("INLINE_ATTACHMENT_MISSING", "a small attachment is not in the batch")
         if any(len(blob.content) > INLINE_BYTES for blob in transfer.blobs):
             raise InvalidArgument("INLINE_ATTACHMENT_TOO_LARGE", "an attachment in the batch is too large")
+        if any(hashlib.sha256(blob.content).digest() != blob.sha256 for blob in transfer.blobs):
+            raise InvalidArgument("INLINE_ATTACHMENT_BROKEN", "an attachment in the batch is other bytes")
 
     async def _refuse(self, peer: str, settled: dict[UUID, tuple[int, str]]) -> list[link_pb2.TransferAnswer]:
         """Refusals are final and remembered like acceptances; what was settled before is only repeated."""

@@ -26,6 +26,16 @@ if TYPE_CHECKING:
 _SECONDS: Final = 60.0
 # The timestamp authority of the state answers in 2 to 131 s (measured elsewhere: domain.md 8.2).
 _STAMP_SECONDS: Final = 900.0
+# What a seal inside may add to a file: its appearance, its font, and the space that its signature reserves.
+_SEAL_BYTES: Final = 1024 * 1024
+# From good to bad. What nothing vouches for is no fault where the other signatures hold.
+_WORSE: Final = (
+    document_pb2.VERDICT_UNSIGNED,
+    document_pb2.VERDICT_VALID,
+    document_pb2.VERDICT_PARTIAL,
+    document_pb2.VERDICT_UNSPECIFIED,
+    document_pb2.VERDICT_INVALID,
+)
 
 
 class DetachedFiles:
@@ -40,10 +50,20 @@ class DetachedFiles:
         self._signing = signing
         self._validation = validation
         self.max_parse_bytes = max_parse_bytes
+        # Sealed inside, a file just below the limit would grow above what anybody looks into.
+        self._max_sealed_bytes = max_parse_bytes - min(_SEAL_BYTES, max_parse_bytes // 4)
 
     def has(self, attachment: Attachment) -> bool:
         """Whether the file is larger than what this node looks into."""
         return attachment.size_bytes > self.max_parse_bytes
+
+    def is_sealed_beside(self, attachment: Attachment) -> bool:
+        """Whether the agency's signature goes beside the file when it is issued here."""
+        return attachment.size_bytes > self._max_sealed_bytes
+
+    def is_beside(self, attachment: Attachment, kind: str) -> bool:
+        """Whether signatures lie beside a file that is submitted this way."""
+        return self.is_sealed_beside(attachment) if kind == "issue_here" else self.has(attachment)
 
     async def sign(self, attachment: Attachment, header: signing_pb2.SignDocumentHeader) -> bytes:
         """The agency's signature over the digest, without a timestamp yet."""
@@ -66,10 +86,10 @@ class DetachedFiles:
         """Each file has what its size asks for; sizes are those that storage knows."""
         for place, attachment in enumerate(document.attachments):
             field = f"document.attachments[{place}]"
-            if not self.has(attachment):
+            if not self.is_beside(attachment, kind):
                 _refuse_beside(attachment, field, self.max_parse_bytes)
             elif kind == "issue_here":
-                _check_sealable(attachment, field, self.max_parse_bytes)
+                _check_sealable(attachment, field, self._max_sealed_bytes)
             elif not attachment.detached_signatures:
                 raise FailedPrecondition(
                     "DETACHED_SIGNATURE_MISSING",
@@ -83,7 +103,7 @@ class DetachedFiles:
 
     def _check_room(self, document: Document) -> None:
         """The agency's signatures that are to come must find room in the envelope."""
-        to_come = [attachment for attachment in document.attachments if self.has(attachment)]
+        to_come = [attachment for attachment in document.attachments if self.is_sealed_beside(attachment)]
         present = sum(len(s) for a in document.attachments for s in a.detached_signatures)
         if present + MAX_DETACHED_BYTES * len(to_come) > MAX_DETACHED_IN_DOCUMENT:
             raise InvalidArgument(
@@ -92,6 +112,18 @@ class DetachedFiles:
                 field="document.attachments",
                 count=len(to_come),
             )
+
+
+def both(
+    inside: signing_pb2.ValidateDocumentResponse, beside: signing_pb2.ValidateDocumentResponse
+) -> signing_pb2.ValidateDocumentResponse:
+    """The judgement on a file with signatures inside it and beside it: the worse of the two."""
+    worse, other = sorted((inside, beside), key=lambda report: -_WORSE.index(report.verdict))
+    report = signing_pb2.ValidateDocumentResponse()
+    report.CopyFrom(worse)  # a judgement is shared: it is not to be changed
+    report.signatures.extend(other.signatures)
+    report.reasons.extend(reason for reason in other.reasons if reason not in worse.reasons)
+    return report
 
 
 def _refuse_beside(attachment: Attachment, field: str, limit: int) -> None:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 from lienthong.clock import Clock
+from lienthong.errors import DomainError
 from lienthong.registry.v1 import directory_pb2 as pb
+from lienthong.rpc.deadline import detached
 
-from services.routing.domain import Tree
+from services.routing.domain import AWAY, Tree
 
 if TYPE_CHECKING:
     from lienthong.registry.v1.directory_pb2_grpc import DirectoryServiceAsyncStub
@@ -22,6 +26,38 @@ _MAX_KNOWN: Final = 50_000
 _RESOLVE_ITEMS: Final = 4_000
 
 
+class Turn:
+    """One task that asks for all who wait. Its answer is theirs and so is its failure: a directory that hangs
+    keeps each of them for one time-out, not for one of every other's before him."""
+
+    def __init__(self) -> None:
+        self._task: asyncio.Task[None] | None = None
+
+    async def share(self, ask: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Wait for whoever asks already, else ask."""
+        if self._task is None or self._task.done():
+            with detached():  # the answer is everybody's: not bound to the first one's deadline
+                self._task = asyncio.create_task(ask())
+            self._task.add_done_callback(self._done)
+        await asyncio.shield(self._task)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        if self._task is task:
+            self._task = None
+        if not task.cancelled():
+            task.exception()  # looked at, also where everybody who waited has gone
+
+
+@dataclass(slots=True)
+class _Known:
+    """What was found since `time`, and what is to be asked next: never two ages at once."""
+
+    time: float
+    items: dict[str, pb.ResolvedRecipient] = field(default_factory=dict)
+    wanted: dict[str, None] = field(default_factory=dict)
+    asking: Turn = field(default_factory=Turn)
+
+
 class Directory:
     """A bounded cache in front of DirectoryService."""
 
@@ -29,33 +65,46 @@ class Directory:
         self._stub = stub
         self._node = node
         self._clock = clock
-        self._known: dict[str, pb.ResolvedRecipient] = {}
         self._tree = Tree({})
         self._tree_time = float("-inf")
-        self._known_time = float("-inf")
-        # A bulk of documents asks the same at one moment: one asks, the others find the answer.
-        self._asking = asyncio.Lock()
+        self._known = _Known(float("-inf"))
+        self._asking_tree = Turn()
 
     async def tree(self) -> Tree:
         """The nodes with their parents."""
         if self._clock.monotonic() - self._tree_time > _FRESH_SECONDS:
-            async with self._asking:
-                if self._clock.monotonic() - self._tree_time > _FRESH_SECONDS:
-                    nodes = (await self._stub.ListNodes(pb.ListNodesRequest())).nodes
-                    self._tree = Tree({node.node: node.parent for node in nodes})
-                    self._tree_time = self._clock.monotonic()
+            await self._asking_tree.share(self._ask_tree)
         return self._tree
+
+    async def _ask_tree(self) -> None:
+        nodes = (await self._stub.ListNodes(pb.ListNodesRequest())).nodes
+        self._tree = Tree({node.node: node.parent for node in nodes})
+        self._tree_time = self._clock.monotonic()
 
     async def resolve(self, codes: Sequence[str]) -> list[pb.ResolvedRecipient]:
         """Where mail for these codes goes today, in their order; each may carry a reason instead."""
         now = self._clock.monotonic()
-        if now - self._known_time > _FRESH_SECONDS or len(self._known) > _MAX_KNOWN:
-            self._known, self._known_time = {}, now
+        if now - self._known.time > _FRESH_SECONDS or len(self._known.items) > _MAX_KNOWN:
+            self._known = _Known(now)
         known = self._known
-        if any(code not in known for code in codes):
-            async with self._asking:
-                await self._ask(known, [code for code in dict.fromkeys(codes) if code not in known])
-        return [known[code] for code in codes]
+        # Twice: the question under way may have begun before these were wanted; the next one has them.
+        for _ in range(2):
+            missing = [code for code in dict.fromkeys(codes) if code not in known.items]
+            if not missing:
+                break
+            known.wanted.update(dict.fromkeys(missing))
+            try:
+                await known.asking.share(partial(self._ask_wanted, known))
+            except AWAY:
+                raise  # true of all who wait: who asked again would only wait as long again
+            except DomainError:
+                await self._ask(known.items, missing)  # somebody's question was at fault: each by itself
+        return [known.items[code] for code in codes]
+
+    async def _ask_wanted(self, known: _Known) -> None:
+        wanted = list(known.wanted)
+        known.wanted.clear()
+        await self._ask(known.items, wanted)
 
     async def _ask(self, known: dict[str, pb.ResolvedRecipient], missing: Sequence[str]) -> None:
         for start in range(0, len(missing), _RESOLVE_ITEMS):

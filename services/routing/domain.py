@@ -11,7 +11,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from lienthong.errors import FailedPrecondition, FieldViolation, InvalidArgument
+from lienthong.errors import (
+    DeadlineExceeded,
+    FailedPrecondition,
+    FieldViolation,
+    InvalidArgument,
+    ResourceExhausted,
+    Unavailable,
+)
 from lienthong.routing.v1 import submission_pb2
 from lienthong.types.v1 import document_pb2
 
@@ -35,6 +42,9 @@ OOXML: Final = frozenset(
     OOXML_PREFIX + kind
     for kind in ("wordprocessingml.document", "spreadsheetml.sheet", "presentationml.presentation")
 )
+
+# A neighbour service is away or has too much to do: true of every item alike, and no item is at fault.
+AWAY: Final = (Unavailable, DeadlineExceeded, ResourceExhausted)
 
 State = submission_pb2.SubmissionState
 Document = document_pb2.Document

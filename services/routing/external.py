@@ -14,12 +14,12 @@ from uuid import UUID
 
 from lienthong import queue
 from lienthong.backoff import Backoff
-from lienthong.errors import DomainError
+from lienthong.errors import DomainError, NotFound
 from lienthong.queue import Claim
 from lienthong.registry.v1 import register_pb2
 
 from services.routing import submission_store as store
-from services.routing.domain import State
+from services.routing.domain import AWAY, State
 from services.routing.issuing import Issuing
 from services.routing.station import Station
 from services.routing.submission import SubmissionWorkflow, external_entry
@@ -33,6 +33,8 @@ _log: Final = logging.getLogger("lienthong.routing.external")
 _RECEIVED: Final = State.SUBMISSION_STATE_RECEIVED
 _STAMPED: Final = State.SUBMISSION_STATE_STAMPED
 _MAX_RECIPIENTS: Final = 10_000
+# What is not there (the organization's envelope key, a file) is brought by people: in hours, not in seconds.
+_LACKING: Final = Backoff(initial=30.0, cap=1800.0)
 
 
 class ExternalWorkflow:
@@ -60,6 +62,8 @@ class ExternalWorkflow:
         """Every step that is left, for all; where that fails, for each by itself."""
         try:
             await self._together([UUID(bytes=claim.payload) for claim in claims])
+        except AWAY:
+            raise  # true of each: the worker puts all off, and nobody asks the same neighbour again for each
         except Exception as error:
             # Whatever it is: only the one that it is about may suffer for it.
             reason = error.reason if isinstance(error, DomainError) else type(error).__name__
@@ -96,17 +100,27 @@ class ExternalWorkflow:
             await store.mark_entered(tx, [submission.submission_id for submission in received])
 
     async def _one_by_one(self, claims: Sequence[Claim]) -> None:
+        away: DomainError | None = None
         for claim in claims:
             try:
+                if away is not None:
+                    raise away
                 await self._alone.advance(claim)
+            except AWAY as error:
+                away = error
+                await self._put_off(claim, error)
             except Exception as error:
                 if not isinstance(error, DomainError):
                     _log.exception("a submission failed")
-                asked = error.retry_after if isinstance(error, DomainError) else None
-                delay = max(asked or 0.0, self._backoff.next_delay(claim.attempts, self._rng))
-                await queue.retry(self._db, claim, delay, str(error))
+                await self._put_off(claim, error)
             else:
                 await queue.complete(self._db, [claim])
+
+    async def _put_off(self, claim: Claim, error: Exception) -> None:
+        asked = error.retry_after if isinstance(error, DomainError) else None
+        backoff = _LACKING if isinstance(error, NotFound) else self._backoff
+        delay = max(asked or 0.0, backoff.next_delay(claim.attempts, self._rng))
+        await queue.retry(self._db, claim, delay, str(error))
 
 
 def _batches(submissions: Sequence[Submission]) -> Iterator[list[Submission]]:

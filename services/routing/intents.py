@@ -13,7 +13,7 @@ from uuid import UUID
 
 from lienthong import queue
 from lienthong.batching import Batcher
-from lienthong.db import Record, Transaction
+from lienthong.db import Queries, Record, Transaction
 from lienthong.errors import AlreadyExists, DomainError, NotFound
 from lienthong.idempotency import Request, forget_many, recall_many, record_many
 
@@ -24,6 +24,8 @@ from services.routing.submission_store import Submission
 
 # The window of a bulk stream.
 _MAX_ITEMS: Final = 256
+# How a submission is remembered as the answer to its request.
+_ID_BYTES: Final = 16
 # So that one batch is gathered while another is written.
 _CONCURRENCY: Final = 2
 
@@ -85,15 +87,26 @@ class Intents:
             [request.request_id for request in requests],
         )
         known = {(row["caller"], row["request_id"]): row for row in rows}
-        made = await store.get_many(self._db, [UUID(bytes=row["response"]) for row in rows]) if rows else {}
+        made = await self._made([row["response"] for row in rows])
         answers: list[Submission | Exception | None] = []
         for request in requests:
             row = known.get(request.key)
-            if row is not None and row["request_hash"] != request.request_hash:
+            if row is None:
+                answers.append(None)
+            elif row["request_hash"] != request.request_hash:
                 answers.append(_reused(request))
             else:
-                answers.append(made[UUID(bytes=row["response"])] if row is not None else None)
+                answers.append(made.get(row["response"]) or _reused(request))
         return answers
+
+    async def _made(
+        self, responses: Sequence[bytes | None], queries: Queries | None = None
+    ) -> dict[bytes | None, Submission]:
+        """The submissions that these answers name. Other methods' requests are remembered in the same table:
+        what they answered names none."""
+        ids = [UUID(bytes=response) for response in responses if response and len(response) == _ID_BYTES]
+        found = await store.get_many(queries or self._db, ids) if ids else {}
+        return {submission_id.bytes: submission for submission_id, submission in found.items()}
 
     async def _commit_all(self, intents: list[Intent]) -> Sequence[Submission | Exception]:
         try:
@@ -118,14 +131,13 @@ class Intents:
             answers = [(i.request.key, i.submission.submission_id.bytes) for i in ours]
             await record_many(tx, answers)
             await queue.put(tx, [submission_work(i.submission) for i in ours], self._wakeups)
-        before = [UUID(bytes=answer) for answer in recalled if isinstance(answer, bytes)]
-        known = await store.get_many(tx, before) if before else {}
+        known = await self._made([answer for answer in recalled if isinstance(answer, bytes)], tx)
         results: list[Submission | Exception] = []
         for intent, answer in zip(intents, recalled, strict=True):
             if isinstance(answer, Exception):
                 results.append(answer)
             elif answer is not None:
-                results.append(known[UUID(bytes=answer)])
+                results.append(known.get(answer) or _reused(intent.request))
             elif intent.submission.submission_id in taken:
                 results.append(intent.submission)
             else:

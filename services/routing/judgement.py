@@ -145,7 +145,7 @@ class Judgement:
         )
         for place, (attachment, report) in enumerate(zip(document.attachments, reports, strict=True)):
             field = f"document.attachments[{place}]"
-            if self._detached.has(attachment):
+            if self._detached.is_beside(attachment, kind):
                 _check_beside(report, field)
             else:
                 _check_readable(report, field)
@@ -157,7 +157,7 @@ class Judgement:
     async def _report(
         self, attachment: Attachment, document: Document, kind: str, content: bytes | None
     ) -> Report:
-        if self._detached.has(attachment):
+        if self._detached.is_beside(attachment, kind):
             return await self._detached.validate(attachment)
         intended = purpose_of(attachment) if kind == "issue_here" else _NO_PURPOSE
         return await self._attachments.validate(
@@ -275,4 +275,7 @@ def _signed_by(report: Report, role: str, organization: str) -> bool:
 
 def is_final(error: DomainError) -> bool:
     """Whether trying again cannot help: the document itself is at fault, not a neighbour service."""
-    return isinstance(error, (InvalidArgument, FailedPrecondition)) or error.reason in ("NUMBER_TAKEN",)
+    if isinstance(error, (InvalidArgument, FailedPrecondition)):
+        return True
+    # A file that signing does not take any more (its limit was lowered meanwhile) gets no smaller by waiting.
+    return error.reason in ("NUMBER_TAKEN", "DOCUMENT_TOO_LARGE")

@@ -32,7 +32,6 @@ from services.routing.ping import Pings
 from services.routing.station import Station
 from services.routing.transfer_store import (
     REJECTION,
-    RELEASE,
     TRANSFER,
     Envelope,
     Transfer,
@@ -284,7 +283,7 @@ class LinkSession:
             await transfer_store.settle(tx, final)
             work = [Item(sub_id(i, REJECTION), REJECTION, i.bytes) for i in rejected]
             for envelope_id in await transfer_store.passed_on(tx, list(final), self._desk.station.node):
-                work.append(Item(sub_id(envelope_id, RELEASE), RELEASE, envelope_id.bytes))
+                work.append(transfer_store.release_work(envelope_id, f"envelope/{envelope_id}"))
             if work:
                 await queue.put(tx, work, self._desk.station.wakeups)
         self._landed(list(final))

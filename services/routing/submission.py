@@ -27,6 +27,7 @@ from services.routing.issuing import VOID, Issuing, register_work
 from services.routing.judgement import is_final
 from services.routing.station import Station
 from services.routing.submission_store import Submission
+from services.routing.transfer_store import release_work
 
 if TYPE_CHECKING:
     from lienthong.registry.v1.register_pb2_grpc import RegisterServiceAsyncStub
@@ -131,7 +132,8 @@ class SubmissionWorkflow:
         """Timestamp every seal. The authority may take minutes; nothing waits for it but this document."""
         document = _copy(submission.document)
         for attachment in document.attachments:
-            if self._beside(attachment):
+            # Not by its size: a file that was sealed inside has grown, and has nothing beside it.
+            if attachment.detached_signatures:
                 # The last one is ours: the persisted step before this put it there.
                 attachment.detached_signatures[-1] = await self._detached.stamp(
                     attachment.detached_signatures[-1]
@@ -145,7 +147,7 @@ class SubmissionWorkflow:
 
     def _beside(self, attachment: Attachment) -> bool:
         """Where signatures lie beside the file already, they go on there, whatever the limit is by now."""
-        return bool(attachment.detached_signatures) or self._detached.has(attachment)
+        return bool(attachment.detached_signatures) or self._detached.is_sealed_beside(attachment)
 
     async def _persist(self, submission: Submission, state: int, document: Document) -> None:
         step = State.Name(State.ValueType(state)).removeprefix("SUBMISSION_STATE_").lower()
@@ -160,14 +162,18 @@ class SubmissionWorkflow:
         await self._issuing.issue([submission])
 
     async def _abandon(self, submission: Submission, error: DomainError) -> None:
-        """Only routing gives up: the reason is committed first, then the number becomes void (R1)."""
+        """Only routing gives up: the reason is committed first, then the number becomes void (R1) and
+        storage may let the files go."""
         _log.warning(
             "submission abandoned",
             extra={"submission": str(submission.submission_id), "reason": error.reason},
         )
         async with self._db.transaction() as tx:
-            if await store.mark_abandoned(tx, submission, error.reason) and not submission.is_external:
-                await queue.put(tx, [register_work(submission, VOID)], self._wakeups)
+            if await store.mark_abandoned(tx, submission, error.reason):
+                work = [release_work(submission.submission_id, holder(submission))]
+                if not submission.is_external:
+                    work.append(register_work(submission, VOID))
+                await queue.put(tx, work, self._wakeups)
 
     async def mark_register(self, claim: Claim) -> None:
         """Outbox work: the register entry of an issued document."""

@@ -9,6 +9,7 @@ from typing import Final
 from uuid import UUID
 
 from lienthong.db import Queries, Record, Transaction
+from lienthong.ids import sub_id
 from lienthong.queue import Item, Wakeups, put
 from lienthong.routing.v1 import link_pb2, queue_pb2
 from lienthong.times import to_timestamp
@@ -54,6 +55,16 @@ class Transfer:
     hops: tuple[bytes, ...]
     traceparent: str
     priority: int
+
+
+def release_work(owner_id: UUID, holder: str) -> Item:
+    """The outbox item that ends what storage holds for an envelope or a submission."""
+    return Item(sub_id(owner_id, RELEASE), RELEASE, holder.encode())
+
+
+def held_by(payload: bytes) -> str:
+    """The holder that a release item names; before it named one it was the id of an envelope."""
+    return f"envelope/{UUID(bytes=payload)}" if len(payload) == 16 else payload.decode()
 
 
 async def insert_envelopes(tx: Transaction, envelopes: Sequence[Envelope]) -> None:

@@ -43,7 +43,7 @@ async def measure(mesh: Mesh, folder: Path, size: int) -> list[Result]:
         began = time.monotonic()
         annex = await sender.attach(large, ANNEX)
         uploaded = time.monotonic() - began
-        annex.detached_signatures.append(await leader.signing.sign_digest(annex.sha256))
+        annex.detached_signatures.append(await leader.signing.sign_digest(large))
         paper = document(SENDER, await sender.attach(letter, MAIN), annex)
         async with agency(mesh, _NEIGHBOUR) as recipient:
             _, cursor = await recipient.inbox.list()
@@ -58,8 +58,8 @@ async def measure(mesh: Mesh, folder: Path, size: int) -> list[Result]:
     bare = await limits.bare_bytes(node_tls(mesh), size=size)
     rate = size / 1e6
     return [
-        Result("upload of 1 GB / bare stream", rate / uploaded, "MB/s", bare),
-        Result("1 GB over one link / bare stream", rate / moved, "MB/s", bare),
+        Result(f"upload of {rate:,.0f} MB / bare stream", rate / uploaded, "MB/s", bare),
+        Result(f"{rate:,.0f} MB over one link / bare stream", rate / moved, "MB/s", bare),
     ]
 
 

@@ -83,6 +83,28 @@ ADVICE: dict[str, Advice] = {
         "PostgreSQL may not enter this folder when root starts it. Allow passing (chmod o+x), or choose "
         "another folder, such as one under /var/lib.",
     ),
+    "FOLDER_NOT_EMPTY": Advice(
+        "Thư mục này có tệp không thuộc lưới nào; chưa tệp nào bị đổi. Hãy chọn thư mục trống, hoặc chuyển "
+        "các tệp đó đi nơi khác.",
+        "This folder holds files that are no mesh's; none was touched. Choose an empty folder, or move those "
+        "files elsewhere.",
+    ),
+    "DATABASE_MISSING": Advice(
+        "Lưới này đã có dữ liệu nhưng không thấy cơ sở dữ liệu. Hãy gắn lại ổ đĩa, hoặc bỏ (hay sửa) biến "
+        "LIENTHONG_POSTGRES_URL, hoặc khôi phục từ bản sao lưu; không cơ sở dữ liệu trống nào được tạo.",
+        "This mesh has data, but its databases are not there. Mount the disk, unset (or correct) "
+        "LIENTHONG_POSTGRES_URL, or restore a backup; no empty database was made.",
+    ),
+    "DATABASE_UNNAMED": Advice(
+        "Chưa biết máy chủ PostgreSQL của lưới. Hãy đặt biến LIENTHONG_POSTGRES_URL rồi chạy lại `lienthong up`.",
+        "The mesh's PostgreSQL is not known. Set LIENTHONG_POSTGRES_URL and run `lienthong up` again.",
+    ),
+    "MESH_COPIED": Advice(
+        "Thư mục này là bản sao của một lưới vẫn còn và dùng chung cơ sở dữ liệu với lưới đó. Hãy dùng thư mục "
+        "gốc, hoặc xóa bản sao bằng `lienthong down --delete`.",
+        "This folder is a copy of a mesh that is still there, and shares its databases. Use the original "
+        "folder, or remove the copy by `lienthong down --delete`.",
+    ),
     "POSTGRES_VERSION_DIFFERS": Advice(
         "Dữ liệu thuộc phiên bản PostgreSQL khác. Hãy dùng đúng phiên bản cũ để pg_dump, rồi nạp vào "
         "phiên bản mới.",

@@ -150,6 +150,10 @@ _TRANSPORT: dict[str, Advice] = {
         f"Kết nối giữa hai nút không bắt đầu đúng cách. {_ADMIN_VI} để kiểm tra phần mềm nút kia.",
         f"The link between the nodes did not begin as agreed. {_ADMIN_EN} to check the other node.",
     ),
+    "INLINE_ATTACHMENT_BROKEN": Advice(
+        f"Nội dung tệp nhỏ mà nút gửi chuyển kèm khác với văn bản đã ký. {_ADMIN_VI} để kiểm tra nút kia.",
+        f"A small attachment came with other bytes than were signed for. {_ADMIN_EN} to check the other node.",
+    ),
     "INLINE_ATTACHMENT_MISSING": Advice(
         f"Nút gửi không gửi kèm tệp nhỏ. {_ADMIN_VI} để kiểm tra phần mềm nút kia.",
         f"The offering node left out a small attachment. {_ADMIN_EN} to check the other node.",

@@ -199,7 +199,7 @@ def down(
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Không hỏi lại / do not ask.")] = False,
 ) -> None:
-    from lienthong.mesh import control
+    from lienthong.mesh import control, removal
 
     output = output_of(choice_of(context))
     view = control.open_mesh(data)
@@ -210,7 +210,7 @@ def down(
             raise typer.Exit(1)
     ran = control.bring_down(data)
     if delete:
-        control.delete(data)
+        removal.delete(data)
     if output.as_json:
         output.json({"stopped": ran, "deleted": delete})
         return

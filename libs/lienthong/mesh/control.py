@@ -23,7 +23,14 @@ from typing import Final
 from lienthong.clock import Clock
 from lienthong.errors import DeadlineExceeded, DomainError, FailedPrecondition
 from lienthong.mesh.databases import MeshDatabases
-from lienthong.mesh.ground import check_database, check_place, check_ports
+from lienthong.mesh.ground import (
+    check_data,
+    check_database,
+    check_original,
+    check_place,
+    check_ports,
+    check_unclaimed,
+)
 from lienthong.mesh.health import log_end
 from lienthong.mesh.layout import Layout
 from lienthong.mesh.parts import Mode
@@ -81,6 +88,7 @@ class Upbringing:
         folder = self.layout.folder
         new = [place for place in (folder, *folder.parents) if not place.exists()]
         try:
+            check_unclaimed(self.layout, wishes.pki.resolve() if wishes.pki is not None else None)
             check_place(folder, embedded=self._embedded())
             self.lock = _taken(self.layout)
             if self.lock is not None:
@@ -96,8 +104,9 @@ class Upbringing:
         except BaseException:
             self._give_up(new)
             raise
+        # The plan first: what a start leaves that was interrupted is a mesh's, and the next completes it.
+        plan.housed(folder).write(self.layout.plan)
         self._keep_url(plan)
-        plan.write(self.layout.plan)
         return True
 
     def start_daemon(self) -> None:
@@ -186,9 +195,15 @@ class Upbringing:
 
     def _check(self, plan: Plan) -> None:
         """All that can be known to go wrong, before a process starts."""
+        check_original(self.layout, plan)
         check_ports(plan)
         if plan.postgres_port is None:
-            check_database(self._url(), self._clock)
+            server = ExternalPostgres(self._url())
+            check_database(server.url(), self._clock)
+            # A URL that was left in the shell for something else must not become this mesh's.
+            MeshDatabases(plan.mesh_id, dict.fromkeys(plan.ports, server)).require(self.layout.lived())
+        else:
+            check_data(self.layout)
         if plan.pki is not None:
             view = plan.view(self.layout.folder)
             check_pki(view.topology, view.layout, view.mode, self._clock.now())
@@ -214,6 +229,10 @@ class Upbringing:
 
     def _url(self) -> str:
         named = self._environ.get(URL_VARIABLE)
+        if not named and not self.layout.postgres_url.exists():
+            raise FailedPrecondition(
+                "DATABASE_UNNAMED", f"{URL_VARIABLE} does not name the mesh's PostgreSQL"
+            )
         return named or self.layout.postgres_url.read_text(encoding="utf-8").strip()
 
     def _keep_url(self, plan: Plan) -> None:
@@ -232,6 +251,8 @@ class Upbringing:
             self.lock = None
         if self.layout.folder in new:
             shutil.rmtree(self.layout.run, ignore_errors=True)
+            if self.layout.postgres.is_symlink():
+                self.layout.postgres.unlink()
         for place in new:
             with suppress(OSError):
                 place.rmdir()
@@ -253,36 +274,6 @@ def bring_down(folder: Path, timeout: float = STOP_SECONDS) -> bool:
             raise DeadlineExceeded("MESH_NOT_STOPPED", f"process {state.pid} still runs", pid=state.pid)
         time.sleep(_POLL_SECONDS)
     return True
-
-
-def delete(folder: Path) -> None:
-    """Remove a stopped mesh for ever: its files, and on another's PostgreSQL the databases that it made.
-
-    What we did not make stays, certificates of the owner's own first of all.
-    """
-    layout = Layout(folder.resolve())
-    plan = Plan.read(layout.plan)
-    lock = MeshLock.take(layout.lock)
-    if lock is None:
-        raise FailedPrecondition("MESH_BUSY", "the mesh runs: stop it first")
-    try:
-        if plan.postgres_port is None:
-            server = ExternalPostgres(layout.postgres_url.read_text(encoding="utf-8").strip())
-            MeshDatabases(plan.mesh_id, dict.fromkeys(plan.ports, server)).drop()
-        folders = [layout.nodes, layout.postgres, layout.run]
-        if plan.pki is None:
-            folders.append(layout.pki)
-        for place in folders:
-            if place.exists():
-                shutil.rmtree(place.resolve())
-            if place.is_symlink():  # PostgreSQL's data may lie elsewhere: see ground.check_place
-                place.unlink()
-        for file in (layout.profiles, layout.postgres_url, layout.plan):
-            file.unlink(missing_ok=True)
-        with suppress(OSError):
-            layout.folder.rmdir()
-    finally:
-        lock.release()
 
 
 def _refuse_other_wishes(plan: Plan, wishes: Wishes) -> None:

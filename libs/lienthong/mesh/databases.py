@@ -67,9 +67,12 @@ class MeshDatabases:
         builder.build([server.url() for server in self._distinct()])
         asyncio.run(self._create_all())
 
-    def complete(self) -> None:
-        """Make what is missing and migrate what is there; unlike `create`, `close` leaves all of it."""
-        missing = asyncio.run(self._missing())
+    def complete(self, lived: Collection[str] = ()) -> None:
+        """Make what is missing and migrate what is there; unlike `create`, `close` leaves all of it.
+
+        Nodes that lived are never given empty databases: DATABASE_MISSING.
+        """
+        missing = self._missing_but(lived)
         if missing:
             with TemplateBuilder() as templates:
                 templates.build([server.url() for server in self._distinct()])
@@ -77,6 +80,10 @@ class MeshDatabases:
         there = [(s, self._url(n, s)) for n in self._servers for s in SERVICES if (n, s) not in missing]
         if there:
             _migrate(there)
+
+    def require(self, lived: Collection[str]) -> None:
+        """The databases of nodes that lived are there; FailedPrecondition("DATABASE_MISSING")."""
+        self._missing_but(lived)
 
     def drop(self) -> None:
         """Remove every database of the mesh, for ever."""
@@ -135,6 +142,11 @@ class MeshDatabases:
     def _url(self, node: str, service: str) -> str:
         return self._servers[node].url(self.name(node, service))
 
+    def _missing_but(self, lived: Collection[str]) -> set[tuple[str, str]]:
+        missing = asyncio.run(self._missing())
+        refuse_lost(missing, lived)
+        return missing
+
     async def _missing(self) -> set[tuple[str, str]]:
         names: set[str] = set()
         for server in self._distinct():
@@ -167,6 +179,19 @@ class MeshDatabases:
 def connections_for(nodes: int) -> dict[str, str]:
     """What a server that carries so many nodes must be told."""
     return {"max_connections": str(max(200, nodes * _CONNECTIONS_A_NODE + _RESERVED_CONNECTIONS))}
+
+
+def refuse_lost(missing: Collection[tuple[str, str]], lived: Collection[str]) -> None:
+    """DATABASE_MISSING where a node that lived is among those whose databases are not there.
+
+    Empty ones would begin every register at number 1 again, under the same agency's name.
+    """
+    lost = sorted({node for node, _ in missing} & set(lived))
+    if lost:
+        names = ", ".join(lost)
+        raise FailedPrecondition(
+            "DATABASE_MISSING", f"the databases of {names} are not on this server", nodes=names
+        )
 
 
 def _embedded(nodes: int) -> EmbeddedPostgres:

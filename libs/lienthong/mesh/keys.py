@@ -12,6 +12,7 @@ from typing import Final
 
 from cryptography import x509
 from lienthong.clock import Clock
+from lienthong.errors import FailedPrecondition
 from lienthong.mesh.certificates import Needed, needed, served_keys, tsa_name
 from lienthong.mesh.layout import Layout, ProcessLayout
 from lienthong.mesh.parts import Mode, parts_of
@@ -34,14 +35,27 @@ def issue_all(topology: Topology, layout: Layout, clock: Clock, mode: Mode = "no
 
 def issue_lacking(topology: Topology, layout: Layout, clock: Clock, mode: Mode) -> None:
     """Make what is not there yet, or ends soon; also after a start that was interrupted anywhere."""
-    if (layout.pki / "authority.json").exists():
+    if (layout.pki / "authority.json").exists() and (layout.pki / "ca").exists():
         authority = TestAuthority.open(layout.pki, clock)
     else:
-        shutil.rmtree(layout.pki, ignore_errors=True)
-        layout.pki.mkdir(mode=0o700)
+        _refuse_new_authority(layout)
+        # Of a first start that was interrupted.
+        shutil.rmtree(layout.pki / "ca", ignore_errors=True)
+        layout.pki.mkdir(mode=0o700, exist_ok=True)
         authority = TestAuthority.create(layout.pki, clock, topology.trust_domain)
     _issue(authority, [one for one in needed(topology, mode) if not _lasts(layout, one, clock)])
     authority.write_crl()
+
+
+def _refuse_new_authority(layout: Layout) -> None:
+    """Of what nodes signed that lived, nothing could be verified under a new root."""
+    lived = layout.lived()
+    if lived:
+        raise FailedPrecondition(
+            "PKI_INCOMPLETE",
+            f"{layout.pki / 'ca'} or authority.json is missing, and {', '.join(lived)} signed under it",
+            path=layout.pki,
+        )
 
 
 def refresh_revocations(topology: Topology, layout: Layout, clock: Clock) -> None:

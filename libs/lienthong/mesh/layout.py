@@ -194,6 +194,10 @@ class Layout:
     def node(self, node: str) -> NodeLayout:
         return NodeLayout(self.nodes / node)
 
+    def lived(self) -> list[str]:
+        """Nodes that served once: their databases and keys hold what cannot be made again."""
+        return sorted(file.parent.name for file in self.nodes.glob("*/imported.yaml"))
+
     def part(self, part: Part) -> ProcessLayout:
         """The files of one process."""
         return self.node(part.node).process(part.service)

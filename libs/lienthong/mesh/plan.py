@@ -36,6 +36,8 @@ class Plan(Section):
 
     version: Literal[1] = 1
     mesh_id: str = Field(pattern=r"^[0-9a-f]{8}$")
+    # Where the mesh lives. A copy of its folder says another's, whose databases are not the copy's to drop.
+    folder: Path | None = None
     processes: Mode
     base_port: int | None = None
     postgres_port: int | None = None
@@ -56,6 +58,19 @@ class Plan(Section):
     def write(self, file: Path) -> None:
         """Replace the file at once: a start that is interrupted leaves the old plan or the new one."""
         write_yaml(file, self.model_dump(mode="json", exclude_none=True))
+
+    def housed(self, folder: Path) -> Plan:
+        """The plan, living in this folder; unchanged while the mesh still is where it says (a copy)."""
+        return self if self.is_copy(folder) else self.model_copy(update={"folder": folder})
+
+    def is_copy(self, folder: Path) -> bool:
+        """Whether the mesh lives elsewhere, and is still there."""
+        if self.folder is None or self.folder == folder:
+            return False
+        try:
+            return Plan.read(Layout(self.folder).plan).mesh_id == self.mesh_id
+        except InvalidArgument:
+            return False
 
     def view(self, folder: Path) -> MeshView:
         """The mesh as clients see it."""

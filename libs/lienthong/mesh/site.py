@@ -58,7 +58,7 @@ class Site:
             # RSA keys take processor time, a new server mostly waits.
             keys = pool.submit(self._certificates)
             self._server = self._started_server()
-            self._databases().complete()
+            self._databases().complete(self.view.layout.lived())
             keys.result()
         self._write()
         self._fingerprints = dict(self._fingerprinted())
@@ -68,7 +68,7 @@ class Site:
         before = self._fingerprints
         self._plan, self.view = plan, plan.view(self._folder)
         self._certificates()
-        self._databases().complete()
+        self._databases().complete(self.view.layout.lived())
         self._write()
         self._fingerprints = dict(self._fingerprinted())
         return [part for part, old in before.items() if self._fingerprints[part] != old]

@@ -219,7 +219,8 @@ def _sizes(plan: Plan, view: MeshView) -> dict[str, int] | None:
 
 def _server(plan: Plan, view: MeshView, state: MeshState | None, answers: bool) -> ServerStatus:
     if plan.postgres_port is None:
-        where = place(view.layout.postgres_url.read_text(encoding="utf-8").strip())
+        url = view.layout.postgres_url  # not there yet while the first `up` begins
+        where = place(url.read_text(encoding="utf-8").strip()) if url.exists() else ""
         return ServerStatus(where, own=False, answers=answers, pid=None, restarts=0)
     return ServerStatus(
         f"127.0.0.1:{plan.postgres_port}",

@@ -21,6 +21,7 @@ from lienthong.errors import DomainError
 
 _COALESCE_SECONDS: Final = 0.005
 _RECONNECT_SECONDS: Final = 1.0
+_MAX_NAMES: Final = 10_000
 _CHANNEL: Final = "lienthong_wakeups"
 
 _log = logging.getLogger(__name__)
@@ -30,10 +31,16 @@ class Wakeups:
     """Wake-ups by name (of a queue, or "event") inside one process.
 
     Take the generation, look for work, then wait with it: what was notified in between is not missed.
+
+    Names may be as many as there are documents ("submission/<id>"), so only the latest are remembered. One
+    that is forgotten looks as if it had been woken: a needless look, never a missed one.
     """
 
-    def __init__(self) -> None:
-        self._generations: defaultdict[str, int] = defaultdict(int)
+    def __init__(self, max_names: int = _MAX_NAMES) -> None:
+        self._max_names = max_names
+        self._count = 0
+        self._generations: dict[str, int] = {}
+        self._forgotten = 0
         self._waiting: defaultdict[str, set[asyncio.Future[None]]] = defaultdict(set)
         self._on_notify: list[Callable[[str], None]] = []
 
@@ -54,18 +61,22 @@ class Wakeups:
 
     def wake(self, name: str) -> None:
         """Wake this process only."""
-        self._generations[name] += 1
+        self._count += 1
+        self._generations.pop(name, None)
+        self._generations[name] = self._count  # the latest last
+        if len(self._generations) > self._max_names:
+            self._forgotten = self._generations.pop(next(iter(self._generations)))
         for waiting in self._waiting.pop(name, ()):
             if not waiting.done():
                 waiting.set_result(None)
 
     def generation(self, name: str) -> int:
-        """How often `name` was woken so far."""
-        return self._generations[name]
+        """A number that is another one after each wake-up of `name`."""
+        return self._generations.get(name, self._forgotten)
 
     async def wait(self, name: str, seen: int, timeout_seconds: float) -> bool:
-        """Return True once the generation has passed `seen`, or False after the time-out."""
-        if self._generations[name] != seen:
+        """Return True once the generation is no longer `seen`, or False after the time-out."""
+        if self.generation(name) != seen:
             return True
         waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting[name].add(waiting)
@@ -75,7 +86,10 @@ class Wakeups:
         except TimeoutError:
             return False
         finally:
-            self._waiting[name].discard(waiting)
+            if name in self._waiting:
+                self._waiting[name].discard(waiting)
+                if not self._waiting[name]:
+                    del self._waiting[name]
         return True
 
     def on_notify(self, listener: Callable[[str], None]) -> None:

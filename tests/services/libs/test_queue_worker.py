@@ -222,3 +222,24 @@ async def test_killed_workers_item_is_taken_over(db: Database) -> None:
     assert taken[0].attempts == 2
     assert time.monotonic() - killed < 5
     assert await queue.depth(db, "forward") == {}
+
+
+async def test_a_batch_that_fails_falls_apart_and_only_the_one_at_fault_is_put_off(db: Database) -> None:
+    asked: list[int] = []
+    done: Counter[bytes] = Counter()
+
+    async def work(claims: list[Claim]) -> None:
+        asked.append(len(claims))
+        if any(claim.payload == b"3" for claim in claims):
+            raise Unavailable("NEIGHBOUR_AWAY", "not now")
+        done.update(claim.payload for claim in claims)
+
+    await _put(db, 8)
+    policy = WorkerPolicy(
+        batch_size=8, concurrency=1, apart=True, backoff=Backoff(initial=60, jitter=0, cap=60)
+    )
+    async with _running(BatchWorker(db, "forward", work, policy)):
+        await _until(lambda: len(done) == 7 and len(asked) == 9)
+    assert asked == [8] + [1] * 8
+    assert set(done.values()) == {1}
+    assert await queue.depth(db, "forward") == {"": 1}

@@ -120,6 +120,12 @@ async def restarted(site: Site) -> None:
     await site.start()
 
 
+def padded(content: bytes, size: int) -> bytes:
+    """The same PDF as long as wanted: a comment behind it, and its end once more."""
+    end = content[content.rindex(b"startxref") :]
+    return content + b"%" + b" " * (size - len(content) - len(end) - 2) + b"\n" + end
+
+
 def issued(number: int) -> AlreadyIssued:
     return AlreadyIssued(number=number, notation="VM-BC", issued_date="2026-02-05")
 

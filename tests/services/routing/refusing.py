@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -46,7 +47,11 @@ async def written(site: Site) -> dict[str, int]:
 
 @asynccontextmanager
 async def nothing_written(site: Site) -> AsyncIterator[None]:
-    """What happens inside leaves no row anywhere."""
+    """What happens inside leaves no row anywhere. Receipts that are still on their way are waited for."""
+    for _ in range(250):
+        if not await site.count("routing", "queue_item"):
+            break
+        await asyncio.sleep(0.02)
     before = await written(site)
     yield
     assert await written(site) == before

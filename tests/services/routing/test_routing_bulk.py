@@ -19,6 +19,7 @@ from lienthong.routing.v1 import submission_pb2, submission_pb2_grpc
 from lienthong.rpc.identity import Caller
 from lienthong.types.v1 import document_pb2
 
+from services.routing import intake
 from services.routing.bulk import ROOM_BYTES, BulkDesk
 from tests.services.routing.papers import (
     FIFTH,
@@ -29,6 +30,7 @@ from tests.services.routing.papers import (
     client_of,
     document,
     issued,
+    restarted,
 )
 from tests.support.node import Site
 
@@ -310,9 +312,11 @@ async def test_what_is_not_judged_yet_waits_with_the_sender(
     requests = [request(main, 7000 + place) for place in range(120)]
     call = submission_pb2_grpc.SubmissionServiceStub(site.channel(OWN_SOFTWARE)).SubmitDocuments()
     written = 0
+    locked = asyncio.Event()
 
     async def write() -> None:
         nonlocal written
+        await locked.wait()
         for one in requests:
             one.inline_contents.append(content)  # of no attachment: refused once it is judged
             await call.write(Message(submission=one))
@@ -324,6 +328,7 @@ async def test_what_is_not_judged_yet_waits_with_the_sender(
     try:
         async with blocker.transaction():
             await blocker.execute("LOCK TABLE request IN ACCESS EXCLUSIVE MODE")
+            locked.set()
             await asyncio.sleep(2)
             pushed = written
             assert 0 < pushed * len(content) < ROOM_BYTES + 6 * 1024 * 1024, pushed
@@ -347,7 +352,8 @@ class SlowJudge:
         self.asked = 0
         self.gate = asyncio.Event()
 
-    async def take(self, one: Request, _caller: Caller) -> Request:
+    async def take(self, one: Request, _caller: Caller, *, waits: bool) -> Request:
+        assert waits, "what is too much waits in the stream"
         self.asked += 1
         await self.gate.wait()
         return one
@@ -392,4 +398,30 @@ async def test_a_stream_that_is_given_up_leaves_whole_documents_or_none(
     answers = await stream(site, requests)
     assert not failures(answers)
     assert len(taken(answers)) == len(requests)
+    await assert_each_once(site, requests)
+
+
+async def test_an_id_that_another_method_had_harms_nobody_else(
+    site: Site, main: document_pb2.Attachment
+) -> None:
+    """Requests of all methods are remembered in one table, each with an answer of its own kind."""
+    used = uuid.uuid4()
+    await site.agency(OWN_SOFTWARE).inbox.confirm(request_id=used)
+    requests = [request(main, 8100 + place) for place in range(40)]
+    requests[7].request_id = str(used)
+    reused = {str(used): (6, "REQUEST_ID_REUSED", "request_id")}
+    assert failures(await stream(site, requests)) == reused
+    assert failures(await stream(site, requests)) == reused, "and so do those who repeat"
+    await assert_each_once(site, [one for one in requests if one.request_id != str(used)])
+
+
+async def test_where_all_places_are_taken_the_rest_waits_in_the_stream(
+    site: Site, main: document_pb2.Attachment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(intake, "_MAX_JUDGING", 2)
+        await restarted(site)
+        requests = [request(main, 8200 + place) for place in range(40)]
+        assert not failures(await stream(site, requests))
+    await restarted(site)
     await assert_each_once(site, requests)

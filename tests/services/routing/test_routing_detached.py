@@ -34,12 +34,17 @@ from tests.services.routing.papers import (
     SIXTH,
     SOFTWARE,
     Papers,
+    client_of,
     document,
     issued,
+    padded,
+    restarted,
 )
 from tests.services.routing.refusing import nothing_written, refused
 from tests.services.routing.test_routing_crash import dying_at
+from tests.services.routing.test_routing_links import linked, parcel
 from tests.support import ooxml
+from tests.support.documents import swap_first_page, updated
 from tests.support.node import Site, World
 from tests.support.postgres import Databases
 from tests.support.signing import load_signer
@@ -270,3 +275,109 @@ async def test_nobody_looks_into_what_came_too_large(site: Site, papers: Papers,
     finally:
         object.__setattr__(routing, "max_parse_bytes", kept[0])
         object.__setattr__(signing, "max_document_bytes", kept[1])
+        await restarted(site)
+
+
+async def test_a_file_that_a_seal_would_make_too_large_is_signed_beside(
+    site: Site, papers: Papers, files: Files
+) -> None:
+    """Sealed inside it would grow over the limit, and no recipient would look into it."""
+    bench = Bench(site, papers, files.folder)
+    content = padded(papers.letter().read_bytes(), PARSED - 1000)
+    annex = await bench.file(content, ANNEX)
+    clerk = site.agency(CLERK)
+    main = await clerk.attach(await papers.signed(site), MAIN)
+    taken = await clerk.submit(document(main, annex), [SIXTH], HERE)
+    sent = await clerk.wait_issued(taken.submission_id)
+    found = sent.document.attachments[1]
+    assert (found.sha256, len(found.detached_signatures)) == (annex.sha256, 1)
+    verdicts = await arrived(site, sent.document.document_id, files.folder)
+    assert {(v.verdict, v.level) for v in verdicts.values()} == {(VALID, "B-T")}
+    as_main = await bench.file(content, MAIN)
+    async with nothing_written(site):
+        request = await bench.request(as_main)
+        await refused(bench.submit(request), ResourceExhausted, "ATTACHMENT_TOO_LARGE", FIRST)
+    # Sent as it is it grows no more: a file of that size may come with what is inside it.
+    client = site.agency(SOFTWARE)
+    sealed = await client.attach(await papers.sealed(site, SENDER), MAIN)
+    path = files.folder / "plain.pdf"
+    path.write_bytes(content)
+    plain = await client.attach(path, ANNEX)
+    taken = await client.submit(document(sealed, plain), [SIXTH], issued(13))
+    assert (await client.wait_issued(taken.submission_id)).document.attachments[1] == plain
+
+
+async def test_what_was_sealed_inside_is_stamped_inside_whatever_the_limit_is_by_then(
+    site: Site, papers: Papers, files: Files
+) -> None:
+    clerk = site.agency(CLERK)
+    main = await clerk.attach(await papers.signed(site), MAIN)
+    annex = await clerk.attach(ooxml.docx(files.folder / "phu-luc.docx"), ANNEX)
+    site.fuse.arm("submission.sealed.before")
+    submitting = asyncio.create_task(clerk.submit(document(main, annex), [SIXTH], HERE))
+    async with asyncio.timeout(30):
+        await site.fuse.blown.wait()
+    await site.crash()
+    routing, kept = site.settings.routing, site.settings.routing.max_parse_bytes
+    try:
+        object.__setattr__(routing, "max_parse_bytes", annex.size_bytes)
+        await site.start()
+        sent = await clerk.wait_issued((await submitting).submission_id)
+        assert not any(a.detached_signatures for a in sent.document.attachments)
+    finally:
+        object.__setattr__(routing, "max_parse_bytes", kept)
+        await restarted(site)
+
+
+class Forger:
+    """A neighbour that can have anything signed beside a file by somebody who is trusted."""
+
+    def __init__(self, site: Site, world: World, files: Files) -> None:
+        self._site = site
+        self._world = world
+        self._files = files
+
+    async def beside(self, content: bytes) -> bytes:
+        path = self._files.folder / "to-sign.pdf"
+        path.write_bytes(content)
+        return await self._files.agencys(path, FIFTH)
+
+    async def send(
+        self, content: bytes, signatures: list[bytes], size: int | None = None
+    ) -> tuple[document_pb2.Verdict.ValueType, list[str]]:
+        """The verdict at arrival on a MAIN of these bytes that is said to be as long as `size`."""
+        path = self._files.folder / "forged.pdf"
+        path.write_bytes(content)
+        # The bytes are there, as if pulled: how they came decides nothing.
+        main = await self._site.agency(client_of(SIXTH)).attach(path, MAIN)
+        main.size_bytes = len(content) if size is None else size
+        main.detached_signatures.extend(signatures)
+        riding = (content,) if main.size_bytes <= 64 * 1024 else ()
+        transfer = parcel(self._world, attachments=[main], blobs=riding)
+        async with linked(self._site) as neighbour:
+            assert [reason for _, reason in await neighbour.answers(transfer)] == [""]
+        payload = document_pb2.EnvelopePayload.FromString(transfer.envelope.payload)
+        agency, delivery_id = await delivery_of(self._site, SIXTH, payload.document.document_id)
+        [delivery] = [d for d in await agency.inbox.all() if d.delivery_id == delivery_id]
+        [verdict] = delivery.verdicts
+        return verdict.verdict, list(verdict.reasons)
+
+
+async def test_a_signature_beside_a_small_file_excuses_nothing_inside(
+    site: Site, world: World, papers: Papers, files: Files
+) -> None:
+    forger = Forger(site, world, files)
+    sealed = await papers.sealed(site, SENDER)
+    tampered = updated(sealed, files.folder / "tampered.pdf", swap_first_page).read_bytes()
+    over_it = await forger.beside(tampered)
+    assert (await forger.send(tampered, [over_it]))[0] == INVALID
+    assert (await forger.send(tampered, []))[0] == INVALID, "with or without it"
+    # Said to be larger than what is looked into, or of another size at all.
+    assert await forger.send(tampered, [over_it], PARSED + 1) == (INVALID, ["SIZE_MISMATCH"])
+    plain = papers.letter().read_bytes()
+    beside = await forger.beside(plain)
+    assert await forger.send(plain, [beside], len(plain) - 1) == (INVALID, ["SIZE_MISMATCH"])
+    # What is honest stays good: nothing inside and one beside that holds.
+    assert await forger.send(plain, [beside]) == (VALID, [])
+    assert (await forger.send(sealed.read_bytes(), [beside]))[0] == INVALID, "beside another file"
+    assert (await forger.send(sealed.read_bytes(), []))[0] == VALID

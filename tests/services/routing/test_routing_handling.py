@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
+import asyncpg
 import pytest
 from lienthong.client import Agency
 from lienthong.client.registers import INCOMING
@@ -193,6 +196,71 @@ async def test_own_arrival_numbers_and_one_that_is_taken(site: Site, papers: Pap
     assert (state.status, state.arrival_number) == ("01", 0), "it stands where it stood"
     receipt = await agency.inbox.accept(second, own_number=701)
     assert (receipt.arrival_number, receipt.status) == (701, "03")
+
+
+@asynccontextmanager
+async def gathering(site: Site) -> AsyncIterator[None]:
+    """What is reported meanwhile becomes durable together, when this ends."""
+    blocker = await asyncpg.connect(site.urls["routing"])
+    try:
+        async with blocker.transaction():
+            await blocker.execute("LOCK TABLE handling IN EXCLUSIVE MODE")
+            yield
+            await asyncio.sleep(0.5)
+    finally:
+        await blocker.close()
+
+
+async def test_statuses_of_one_moment_share_an_envelope(site: Site, papers: Papers) -> None:
+    deliveries = [await delivered(site, papers) for _ in range(8)]
+    await receipts_of(site.agency(CLERK), deliveries[-1][2], 1)
+    before = await site.count("routing", "envelope")
+    async with gathering(site):
+        calls = [asyncio.create_task(agency.inbox.accept(i)) for agency, i, _ in deliveries]
+    made = await asyncio.gather(*calls)
+    assert [receipt.status for receipt in made] == ["03"] * 8
+    assert len({receipt.arrival_number for receipt in made}) == 8
+    for _, _, document_id in deliveries:
+        await receipts_of(site.agency(CLERK), document_id, 2)
+    assert await site.count("routing", "envelope") - before < 8
+
+
+async def test_of_statuses_of_one_moment_one_that_cannot_be_done_harms_no_other(
+    site: Site, papers: Papers
+) -> None:
+    agency, first, _ = await delivered(site, papers, FIFTH)
+    await agency.inbox.accept(first, own_number=800)
+    deliveries = [(await delivered(site, papers, FIFTH))[1] for _ in range(5)]
+    async with gathering(site):
+        calls = [
+            asyncio.create_task(agency.inbox.accept(delivery_id, own_number=number))
+            for delivery_id, number in zip(deliveries, (801, 802, 800, 803, 804), strict=True)
+        ]
+    made = await asyncio.gather(*calls, return_exceptions=True)
+    assert [r.arrival_number for r in made if isinstance(r, document_pb2.Receipt)] == [801, 802, 803, 804]
+    assert isinstance(made[2], AlreadyExists)
+    assert made[2].reason == "NUMBER_TAKEN"
+
+
+async def test_of_statuses_of_one_moment_one_that_is_refused_leaves_nothing(
+    site: Site, papers: Papers
+) -> None:
+    agency, good, _ = await delivered(site, papers)
+    request_id = uuid.uuid4()
+    async with gathering(site):
+        calls = [
+            asyncio.create_task(call)
+            for call in (
+                agency.inbox.accept(good),
+                agency.inbox.report(good, "03", request_id=request_id),
+                agency.inbox.report(good, "03", request_id=request_id),
+                agency.inbox.accept(str(uuid.uuid4())),
+            )
+        ]
+    accepted, again, repeated, unknown = await asyncio.gather(*calls, return_exceptions=True)
+    assert accepted == again == repeated
+    assert isinstance(unknown, NotFound)
+    assert unknown.reason == "DELIVERY_UNKNOWN"
 
 
 async def test_confirming_too_many_or_twice_with_other_content(site: Site, papers: Papers) -> None:

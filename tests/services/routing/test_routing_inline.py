@@ -12,6 +12,7 @@ from lienthong.client.bulk import describe, submit_all
 from lienthong.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 from lienthong.ids import new_id
 
+from services.routing.inline import MAX_BYTES
 from tests.services.routing.bench import Bench, Request
 from tests.services.routing.inboxes import delivery_of
 from tests.services.routing.papers import (
@@ -23,6 +24,7 @@ from tests.services.routing.papers import (
     client_of,
     document,
     issued,
+    padded,
 )
 from tests.services.routing.refusing import nothing_written, refused
 from tests.support import ooxml
@@ -158,3 +160,17 @@ async def test_many_that_bring_their_files_in_one_stream(bench: Bench, site: Sit
         sent = await own.wait_issued(answer.submission.submission_id)
         await delivery_of(site, SIXTH, sent.document.document_id)
     assert len(await site.agency(client_of(SIXTH)).inbox.all()) >= 11
+
+
+async def test_the_largest_file_that_may_come_inside(bench: Bench, site: Site) -> None:
+    own = site.agency(OWN_SOFTWARE)
+    main = await own.attach(await bench.papers.sealed(site), MAIN)
+    path = bench.folder / "phu-luc.pdf"
+    path.write_bytes(padded(bench.papers.letter().read_bytes(), MAX_BYTES))
+    annex = describe(path, path.read_bytes(), ANNEX)
+    assert annex.size_bytes == MAX_BYTES
+    taken = await own.submit(document(main, annex, organization=FIFTH), [SIXTH], issued(61), inline=[path])
+    sent = await own.wait_issued(taken.submission_id)
+    agency, delivery_id = await delivery_of(site, SIXTH, sent.document.document_id)
+    fetched = await agency.inbox.fetch(delivery_id, bench.folder / "hop-thu")
+    assert fetched.files[annex.sha256].read_bytes() == path.read_bytes()

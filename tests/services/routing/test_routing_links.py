@@ -227,6 +227,8 @@ async def test_what_is_wrong_is_rejected_item_by_item_and_for_good(site: Site, w
     unsigned = parcel(world)
     del unsigned.envelope.signatures[:]
     twice = parcel(world, ("X99",), named=(SIXTH,))
+    swapped = parcel(world)
+    swapped.blobs[0].content = PAGE[:-1] + b"!"
     cases = {
         "SIGNATURE_INVALID": tampered,
         "SIGNATURE_MISSING": unsigned,
@@ -238,6 +240,7 @@ async def test_what_is_wrong_is_rejected_item_by_item_and_for_good(site: Site, w
         "SECRET_REFUSED": parcel(world, secrecy=document_pb2.SECRECY_CONFIDENTIAL),
         "INLINE_ATTACHMENT_MISSING": parcel(world, blobs=()),
         "INLINE_ATTACHMENT_TOO_LARGE": parcel(world, blobs=(PAGE, bytes(64 * 1024 + 1))),
+        "INLINE_ATTACHMENT_BROKEN": swapped,
         "MAIN_ATTACHMENT_MISSING": parcel(world, attachments=[]),
         "SUBJECT_TOO_LONG": parcel(world, subject="ề" * 501),
         "FORMAT_VERSION": parcel(world, version=0),

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import uuid
 from typing import Any
 
+import asyncpg
 import pytest
 import pytest_asyncio
+from lienthong.client import ANNEX
 from lienthong.errors import (
+    Aborted,
     AlreadyExists,
     FailedPrecondition,
     InvalidArgument,
@@ -30,6 +34,7 @@ from tests.services.routing.papers import (
     SIXTH,
     SOFTWARE,
     Papers,
+    padded,
     send,
     this_year,
 )
@@ -140,6 +145,62 @@ async def test_what_cannot_be_sealed_is_abandoned_with_its_reason_and_its_number
     assert void.void_reason == "SIGNER_CERTIFICATE_EXPIRED"
     checked = await clerk.registers.check(book)
     assert (list(checked.missing), checked.reserved) == ([], 0)
+
+    async def let_go() -> bool | None:
+        return f"submission/{taken.submission_id}" not in await holders(bench.site) or None
+
+    assert await bench.site.connection(CLERK).wait_until(let_go, 20.0), "storage keeps the files for ever"
+
+
+async def test_a_file_that_went_meanwhile_leaves_no_hold_on_the_others(bench: Bench) -> None:
+    """The collector decides between the judgement and the hold: here the test decides in its place."""
+    content = padded(bench.papers.letter().read_bytes(), 100_000)
+    annex = await bench.file(content, ANNEX)
+    request = await bench.request(await bench.main(), annex)
+    storage = await asyncpg.connect(bench.site.urls["storage"])
+    try:
+        async with nothing_written(bench.site):
+            async with storage.transaction():
+                await storage.execute(
+                    "UPDATE blob SET collecting_since = now() WHERE sha256 = $1", annex.sha256
+                )
+                submitting = asyncio.ensure_future(bench.submit(request))
+                await somebody_waits(bench.site, "storage")
+            await refused(submitting, NotFound, "ATTACHMENT_MISSING")
+    finally:
+        await storage.close()
+
+
+async def test_repeats_of_a_doubtful_commit_share_one_hold(bench: Bench) -> None:
+    """Whether the first commit happened nobody knows: its hold stays, and its repeats make no others."""
+    request = await bench.request()
+    before = await holders(bench.site)
+    routing = await asyncpg.connect(bench.site.urls["routing"])
+    try:
+        async with routing.transaction():
+            await routing.execute("LOCK TABLE submission IN SHARE MODE")
+            for _ in range(2):
+                await refused(bench.submit(request), Aborted, "DATABASE_CONFLICT")
+            assert len(await holders(bench.site) - before) == 1
+    finally:
+        await routing.close()
+    taken = await bench.submit(request)
+    assert await holders(bench.site) - before == {f"submission/{taken.submission_id}"}
+
+
+async def somebody_waits(site: Site, service: str) -> None:
+    async with asyncio.timeout(20):
+        while not await site.rows(
+            service,
+            "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()",
+        ):
+            await asyncio.sleep(0.02)
+
+
+async def holders(site: Site) -> set[str]:
+    """In whose names storage holds files of submissions."""
+    rows = await site.rows("storage", "SELECT DISTINCT holder FROM hold WHERE holder LIKE 'submission/%'")
+    return {row["holder"] for row in rows}
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 from lienthong.errors import InvalidArgument
+from lienthong.signing.v1 import signing_pb2
 from lienthong.types.v1 import document_pb2 as pb
 
 from services.routing import domain
 from services.routing.custody import MAX_BYTES
+from services.routing.detached import both
 from services.routing.dispatch import large, small
 
 KIB = 1024
@@ -73,3 +75,41 @@ def test_a_document_of_a_hundred_files_fits_an_offer() -> None:
     found = document(*annexes)
     domain.check_document(found)
     assert found.ByteSize() + sum(a.size_bytes for a in small(found)) < MAX_BYTES
+
+
+VALID, PARTIAL, INVALID, UNSIGNED = (
+    pb.VERDICT_VALID,
+    pb.VERDICT_PARTIAL,
+    pb.VERDICT_INVALID,
+    pb.VERDICT_UNSIGNED,
+)
+
+
+@pytest.mark.parametrize(
+    ("inside", "beside", "verdict"),
+    [
+        (UNSIGNED, VALID, VALID),
+        (VALID, VALID, VALID),
+        (INVALID, VALID, INVALID),
+        (VALID, INVALID, INVALID),
+        (PARTIAL, VALID, PARTIAL),
+        (UNSIGNED, PARTIAL, PARTIAL),
+        (PARTIAL, INVALID, INVALID),
+        (pb.VERDICT_UNSPECIFIED, VALID, pb.VERDICT_UNSPECIFIED),
+    ],
+)
+def test_of_two_judgements_the_worse_is_told_with_all_signatures(
+    inside: pb.Verdict.ValueType, beside: pb.Verdict.ValueType, verdict: pb.Verdict.ValueType
+) -> None:
+    reports = [_report("inside", inside), _report("beside", beside)]
+    found = both(*reports)
+    assert found.verdict == verdict
+    assert {signature.signer_name for signature in found.signatures} == {"inside", "beside"}
+    assert sorted(found.reasons) == ["ALIKE", "OF_BESIDE", "OF_INSIDE"]
+    assert reports == [_report("inside", inside), _report("beside", beside)], "they are shared"
+
+
+def _report(name: str, verdict: pb.Verdict.ValueType) -> signing_pb2.ValidateDocumentResponse:
+    signature = signing_pb2.SignatureReport(signer_name=name)
+    reasons = ["ALIKE", f"OF_{name.upper()}"]
+    return signing_pb2.ValidateDocumentResponse(verdict=verdict, reasons=reasons, signatures=[signature])

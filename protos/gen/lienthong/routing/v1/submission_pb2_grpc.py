@@ -78,7 +78,7 @@ class SubmissionServiceServicer:
         Errors: INVALID_ARGUMENT RECIPIENTS_MISSING, RECIPIENT_DUPLICATE, RECIPIENT_UNKNOWN, RECIPIENT_CLOSED, TOO_MANY_RECIPIENTS,
         MAIN_ATTACHMENT_MISSING, MAIN_ATTACHMENT_DOUBLE, SUBJECT_MISSING, SUBJECT_TOO_LONG, FIELD_TOO_LONG, ATTACHMENT_FORMAT,
         ATTACHMENT_ENCRYPTED, ATTACHMENT_BROKEN, ATTACHMENT_CHANGED, ATTACHMENT_ACTIVE_CONTENT, ATTACHMENT_NAME_INVALID,
-        ATTACHMENT_ROLE_MISSING, DIGEST_INVALID, SIZE_MISMATCH, DATE_INVALID, NUMBER_INVALID, NUMBER_MISMATCH, NOTATION_INVALID,
+        ATTACHMENT_ROLE_MISSING, DIGEST_INVALID, SIZE_MISMATCH, DATE_INVALID, NUMBER_INVALID, NUMBER_MISMATCH, NOTATION_INVALID, SERIES_INVALID,
         ISSUE_MISSING, EXPIRE_TIME_INVALID, ID_MALFORMED, INLINE_TOO_LARGE, INLINE_UNUSED, TOO_MANY_ITEMS, DETACHED_SIGNATURE_INVALID, DETACHED_SIGNATURE_UNEXPECTED;
         NOT_FOUND ATTACHMENT_MISSING; RESOURCE_EXHAUSTED ATTACHMENT_TOO_LARGE; FAILED_PRECONDITION DETACHED_SIGNATURE_MISSING;
         FAILED_PRECONDITION LEADER_SIGNATURE_MISSING, LEADER_SIGNATURE_UNSTAMPED, AGENCY_SIGNATURE_MISSING, SECRET_REFUSED,
@@ -93,7 +93,7 @@ class SubmissionServiceServicer:
         """Takes many documents: the same as SubmitDocument for each message, with the same rights and errors, answered one by one as soon as each intent
         is durable, in the order in which that happens. One bad document fails nothing else. Each message is idempotent by its own `request_id`, so after
         a break send again what was not answered. At most 256 are judged at a time; the rest waits in the stream.
-        The organization's software or a clerk. Errors of the stream itself: INVALID_ARGUMENT ID_MALFORMED.
+        The organization's software or a clerk. Errors of one document, also ID_MALFORMED, are in its answer; the stream itself has none of its own.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -40,7 +40,7 @@ class SubmissionServiceStub:
     Errors: INVALID_ARGUMENT RECIPIENTS_MISSING, RECIPIENT_DUPLICATE, RECIPIENT_UNKNOWN, RECIPIENT_CLOSED, TOO_MANY_RECIPIENTS,
     MAIN_ATTACHMENT_MISSING, MAIN_ATTACHMENT_DOUBLE, SUBJECT_MISSING, SUBJECT_TOO_LONG, FIELD_TOO_LONG, ATTACHMENT_FORMAT,
     ATTACHMENT_ENCRYPTED, ATTACHMENT_BROKEN, ATTACHMENT_CHANGED, ATTACHMENT_ACTIVE_CONTENT, ATTACHMENT_NAME_INVALID,
-    ATTACHMENT_ROLE_MISSING, DIGEST_INVALID, SIZE_MISMATCH, DATE_INVALID, NUMBER_INVALID, NUMBER_MISMATCH, NOTATION_INVALID,
+    ATTACHMENT_ROLE_MISSING, DIGEST_INVALID, SIZE_MISMATCH, DATE_INVALID, NUMBER_INVALID, NUMBER_MISMATCH, NOTATION_INVALID, SERIES_INVALID,
     ISSUE_MISSING, EXPIRE_TIME_INVALID, ID_MALFORMED, INLINE_TOO_LARGE, INLINE_UNUSED, TOO_MANY_ITEMS, DETACHED_SIGNATURE_INVALID, DETACHED_SIGNATURE_UNEXPECTED;
     NOT_FOUND ATTACHMENT_MISSING; RESOURCE_EXHAUSTED ATTACHMENT_TOO_LARGE; FAILED_PRECONDITION DETACHED_SIGNATURE_MISSING;
     FAILED_PRECONDITION LEADER_SIGNATURE_MISSING, LEADER_SIGNATURE_UNSTAMPED, AGENCY_SIGNATURE_MISSING, SECRET_REFUSED,
@@ -51,7 +51,7 @@ class SubmissionServiceStub:
     """Takes many documents: the same as SubmitDocument for each message, with the same rights and errors, answered one by one as soon as each intent
     is durable, in the order in which that happens. One bad document fails nothing else. Each message is idempotent by its own `request_id`, so after
     a break send again what was not answered. At most 256 are judged at a time; the rest waits in the stream.
-    The organization's software or a clerk. Errors of the stream itself: INVALID_ARGUMENT ID_MALFORMED.
+    The organization's software or a clerk. Errors of one document, also ID_MALFORMED, are in its answer; the stream itself has none of its own.
     """
     GetSubmission: _grpc.UnaryUnaryMultiCallable[_submission_pb2.GetSubmissionRequest, _submission_pb2.GetSubmissionResponse]
     """Gets one submission of the caller's organization by its identifier or by its document's. Read only. Errors: NOT_FOUND SUBMISSION_UNKNOWN."""
@@ -76,7 +76,7 @@ class SubmissionServiceAsyncStub(SubmissionServiceStub):
     Errors: INVALID_ARGUMENT RECIPIENTS_MISSING, RECIPIENT_DUPLICATE, RECIPIENT_UNKNOWN, RECIPIENT_CLOSED, TOO_MANY_RECIPIENTS,
     MAIN_ATTACHMENT_MISSING, MAIN_ATTACHMENT_DOUBLE, SUBJECT_MISSING, SUBJECT_TOO_LONG, FIELD_TOO_LONG, ATTACHMENT_FORMAT,
     ATTACHMENT_ENCRYPTED, ATTACHMENT_BROKEN, ATTACHMENT_CHANGED, ATTACHMENT_ACTIVE_CONTENT, ATTACHMENT_NAME_INVALID,
-    ATTACHMENT_ROLE_MISSING, DIGEST_INVALID, SIZE_MISMATCH, DATE_INVALID, NUMBER_INVALID, NUMBER_MISMATCH, NOTATION_INVALID,
+    ATTACHMENT_ROLE_MISSING, DIGEST_INVALID, SIZE_MISMATCH, DATE_INVALID, NUMBER_INVALID, NUMBER_MISMATCH, NOTATION_INVALID, SERIES_INVALID,
     ISSUE_MISSING, EXPIRE_TIME_INVALID, ID_MALFORMED, INLINE_TOO_LARGE, INLINE_UNUSED, TOO_MANY_ITEMS, DETACHED_SIGNATURE_INVALID, DETACHED_SIGNATURE_UNEXPECTED;
     NOT_FOUND ATTACHMENT_MISSING; RESOURCE_EXHAUSTED ATTACHMENT_TOO_LARGE; FAILED_PRECONDITION DETACHED_SIGNATURE_MISSING;
     FAILED_PRECONDITION LEADER_SIGNATURE_MISSING, LEADER_SIGNATURE_UNSTAMPED, AGENCY_SIGNATURE_MISSING, SECRET_REFUSED,
@@ -87,7 +87,7 @@ class SubmissionServiceAsyncStub(SubmissionServiceStub):
     """Takes many documents: the same as SubmitDocument for each message, with the same rights and errors, answered one by one as soon as each intent
     is durable, in the order in which that happens. One bad document fails nothing else. Each message is idempotent by its own `request_id`, so after
     a break send again what was not answered. At most 256 are judged at a time; the rest waits in the stream.
-    The organization's software or a clerk. Errors of the stream itself: INVALID_ARGUMENT ID_MALFORMED.
+    The organization's software or a clerk. Errors of one document, also ID_MALFORMED, are in its answer; the stream itself has none of its own.
     """
     GetSubmission: _aio.UnaryUnaryMultiCallable[_submission_pb2.GetSubmissionRequest, _submission_pb2.GetSubmissionResponse]  # type: ignore[assignment]
     """Gets one submission of the caller's organization by its identifier or by its document's. Read only. Errors: NOT_FOUND SUBMISSION_UNKNOWN."""
@@ -115,7 +115,7 @@ class SubmissionServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors: INVALID_ARGUMENT RECIPIENTS_MISSING, RECIPIENT_DUPLICATE, RECIPIENT_UNKNOWN, RECIPIENT_CLOSED, TOO_MANY_RECIPIENTS,
         MAIN_ATTACHMENT_MISSING, MAIN_ATTACHMENT_DOUBLE, SUBJECT_MISSING, SUBJECT_TOO_LONG, FIELD_TOO_LONG, ATTACHMENT_FORMAT,
         ATTACHMENT_ENCRYPTED, ATTACHMENT_BROKEN, ATTACHMENT_CHANGED, ATTACHMENT_ACTIVE_CONTENT, ATTACHMENT_NAME_INVALID,
-        ATTACHMENT_ROLE_MISSING, DIGEST_INVALID, SIZE_MISMATCH, DATE_INVALID, NUMBER_INVALID, NUMBER_MISMATCH, NOTATION_INVALID,
+        ATTACHMENT_ROLE_MISSING, DIGEST_INVALID, SIZE_MISMATCH, DATE_INVALID, NUMBER_INVALID, NUMBER_MISMATCH, NOTATION_INVALID, SERIES_INVALID,
         ISSUE_MISSING, EXPIRE_TIME_INVALID, ID_MALFORMED, INLINE_TOO_LARGE, INLINE_UNUSED, TOO_MANY_ITEMS, DETACHED_SIGNATURE_INVALID, DETACHED_SIGNATURE_UNEXPECTED;
         NOT_FOUND ATTACHMENT_MISSING; RESOURCE_EXHAUSTED ATTACHMENT_TOO_LARGE; FAILED_PRECONDITION DETACHED_SIGNATURE_MISSING;
         FAILED_PRECONDITION LEADER_SIGNATURE_MISSING, LEADER_SIGNATURE_UNSTAMPED, AGENCY_SIGNATURE_MISSING, SECRET_REFUSED,
@@ -132,7 +132,7 @@ class SubmissionServiceServicer(metaclass=_abc_1.ABCMeta):
         """Takes many documents: the same as SubmitDocument for each message, with the same rights and errors, answered one by one as soon as each intent
         is durable, in the order in which that happens. One bad document fails nothing else. Each message is idempotent by its own `request_id`, so after
         a break send again what was not answered. At most 256 are judged at a time; the rest waits in the stream.
-        The organization's software or a clerk. Errors of the stream itself: INVALID_ARGUMENT ID_MALFORMED.
+        The organization's software or a clerk. Errors of one document, also ID_MALFORMED, are in its answer; the stream itself has none of its own.
         """
 
     @_abc_1.abstractmethod
