@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import logging
 import re
 from pathlib import Path
 from typing import Any, Final
@@ -26,6 +27,8 @@ from lienthong.errors import FailedPrecondition, Internal, InvalidArgument, Unav
 LOCK_TIMEOUT_SECONDS: Final = 4
 STATEMENT_TIMEOUT_SECONDS: Final = 60
 
+_log = logging.getLogger(__name__)
+
 _VERSION_TABLE: Final = "schema_version"
 # Any constant will do; it only has to be the same in every process that migrates.
 _ADVISORY_LOCK: Final = 0x6C69656E7468
@@ -35,8 +38,9 @@ _DATABASE_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
 async def upgrade(url: str, package: str, revision: str = "head") -> None:
     """Bring the database to `revision` in one transaction, or leave it as it was.
 
-    Safe to run from several processes at once: the second waits and finds nothing to do. Alembic only
-    writes the script; it runs through the same driver as everything else (R6).
+    Safe to run from several processes at once: the second waits and finds nothing to do. A revision that
+    this code does not know is of a later release and stays (see require_head). Alembic only writes the
+    script; it runs through the same driver as everything else (R6).
     """
     connection = await _connect(url)
     try:
@@ -47,7 +51,9 @@ async def upgrade(url: str, package: str, revision: str = "head") -> None:
             await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'")
             found = await _revision(connection)
             wanted = head(package) if revision == "head" else revision
-            if found != wanted:
+            if found is not None and found not in _steps(package):
+                _log.warning("the schema of %s is at %s, newer than this code: left alone", package, found)
+            elif found != wanted:
                 await connection.execute(_script(package, found, wanted))
     except asyncpg.PostgresError as error:
         raise FailedPrecondition(

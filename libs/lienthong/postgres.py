@@ -29,6 +29,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Protocol
@@ -330,11 +331,22 @@ def _free_port() -> int:
 
 def _serves(pid: int, data: Path) -> bool:
     """Whether a number left in a file still means the server of this data, and not who got it since."""
+    if Path("/proc/self/cmdline").exists():  # where it is, `ps` may well be missing: containers, slim systems
+        return _serves_by_proc(pid, data)
     said = subprocess.run(
         ["ps", "-o", "stat=,args=", "-ww", "-p", str(pid)], capture_output=True, text=True, check=False
     )
     state, _, command = said.stdout.strip().partition(" ")
     return f"-D {data}" in command and not state.startswith("Z")
+
+
+def _serves_by_proc(pid: int, data: Path) -> bool:
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    # A zombie has no words any more.
+    return (b"-D", os.fsencode(data)) in pairwise(words)
 
 
 def _lives(pid: int) -> bool:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
+from google.protobuf.timestamp_pb2 import Timestamp
 from lienthong.errors import InvalidArgument, NotFound
 from lienthong.types.v1 import document_pb2
 
@@ -22,6 +23,7 @@ _CUSTODY_BAR: Final = "▒"
 _NAME_WIDTH: Final = 46
 _TRANSPORT_NAME_WIDTH: Final = 34
 _MIN_BAR: Final = 20
+_LATEST_NS: Final = 2**63  # what a clock of 64 bits can say
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +131,7 @@ def render(spans: Sequence[Span], width: int = 120) -> str:
         span = row.span
         name = _fitted("  " * row.depth + _short(span.name), _NAME_WIDTH)
         place = _bar(span, begin, max(end - begin, 1), bar_width)
-        line = f"{span.node:<{node_width}}  {span.service:<{service_width}}  {name}  "
+        line = f"{_plain(span.node):<{node_width}}  {_plain(span.service):<{service_width}}  {name}  "
         line += f"{span.milliseconds:>9.1f} ms |{place}|"
         lines.append(f"{line} {_failure(span)}" if _failure(span) else line)
     return "\n".join(lines)
@@ -142,7 +144,7 @@ def hops_of(ways: Mapping[str, Sequence[document_pb2.HopFact]]) -> list[Hop]:
         nexts = [fact.node for fact in facts[1:]]
         for fact, next_node in zip(facts, [*nexts, ""], strict=True):
             key = (fact.node, next_node, fact.span_id)
-            begin, end = fact.in_time.ToNanoseconds(), fact.out_time.ToNanoseconds()
+            begin, end = _stamped(fact.in_time), _stamped(fact.out_time)
             seen = shared.get(key) or Hop(fact.node, next_node, fact.span_id, begin, end, ())
             shared[key] = replace(
                 seen,
@@ -181,9 +183,9 @@ def render_transport(trace_id: str, hops: Sequence[Hop], spans: Sequence[Span] =
     for node in nodes:
         for hop in (hop for hop in hops if hop.node == node):
             onward = f"→ {hop.next_node}" if hop.next_node else "●"
-            name = _fitted(f"{onward} [{', '.join(hop.recipients)}]", _TRANSPORT_NAME_WIDTH)
+            name = _fitted(_plain(f"{onward} [{', '.join(hop.recipients)}]"), _TRANSPORT_NAME_WIDTH)
             place = _placed(hop.in_ns, hop.out_ns, begin, total, bar_width, _CUSTODY_BAR)
-            lines.append(f"{node:<{node_width}}  {name}  {hop.milliseconds:>9.1f} ms |{place}|")
+            lines.append(f"{_plain(node):<{node_width}}  {name}  {hop.milliseconds:>9.1f} ms |{place}|")
         for row in rows([span for span in spans if span.node == node]):
             name = _fitted("  " * (row.depth + 1) + _short(row.span.name), _TRANSPORT_NAME_WIDTH)
             place = _bar(row.span, begin, total, bar_width)
@@ -212,12 +214,22 @@ def _placed(start: int, end: int, begin: int, total: int, width: int, mark: str)
 
 
 def _failure(span: Span) -> str:
-    return (span.status_text or "ERROR") if span.status == "ERROR" else ""
+    return (_plain(span.status_text) or "ERROR") if span.status == "ERROR" else ""
+
+
+def _stamped(stamp: Timestamp) -> int:
+    """Nanoseconds also of a stamp out of range, which ToNanoseconds refuses: other nodes wrote it."""
+    return stamp.seconds * 1_000_000_000 + stamp.nanos
+
+
+def _plain(text: str) -> str:
+    """On one line, without control characters: other nodes wrote it, and it is drawn on a terminal."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def _short(name: str) -> str:
     """`/lienthong.routing.v1.InboxService/ListInbox` -> `InboxService/ListInbox`; no control characters."""
-    plain = "".join(letter if letter.isprintable() else " " for letter in name)
+    plain = _plain(name)
     return plain.rsplit(".", 1)[-1] if plain.startswith("/") and "/" in plain.rsplit(".", 1)[-1] else plain
 
 
@@ -248,11 +260,19 @@ def _span(line: str) -> Span | None:
             name=str(record["name"]),
             service=str(record["service"]),
             node=str(record["node"]),
-            start_ns=int(record["start_ns"]),
-            end_ns=int(record["end_ns"]),
+            start_ns=_nanoseconds(record["start_ns"]),
+            end_ns=_nanoseconds(record["end_ns"]),
             status=str(record.get("status", "UNSET")),
             status_text=str(record.get("status_text", "")),
             links=tuple(map(str, record.get("links", ()))),
         )
-    except (ValueError, KeyError, TypeError, RecursionError, AttributeError):
+    except (ValueError, OverflowError, KeyError, TypeError, RecursionError, AttributeError):
         return None
+
+
+def _nanoseconds(value: Any) -> int:
+    """A time that can be computed with; `Infinity` is an OverflowError, 400 digits would be one later."""
+    found = int(value)
+    if not 0 <= found < _LATEST_NS:
+        raise ValueError(value)
+    return found

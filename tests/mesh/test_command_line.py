@@ -189,8 +189,9 @@ def test_the_submission_is_found_by_its_code_and_by_the_beginning_of_its_id(desk
     by_id = desk.json("submission", told["submission_id"][:18]).told
     assert by_id["submission_id"] == told["submission_id"]
     assert told["submission_id"] in {one["submission_id"] for one in desk.json("submission").told}
-    unknown = desk.json("submission", f"999/{NOTATION}")
-    assert (unknown.code, unknown.refusal["reason"]) == (1, "REFERENCE_UNKNOWN")
+    for nothing in (f"999/{NOTATION}", f"H01:{desk.code}"):
+        unknown = desk.json("submission", nothing)
+        assert (unknown.code, unknown.refusal["reason"]) == (1, "REFERENCE_UNKNOWN")
 
 
 def test_the_inbox_as_a_table(desk: Desk) -> None:
@@ -219,6 +220,42 @@ def test_fetch_downloads_checks_and_confirms(desk: Desk) -> None:
         if one["delivery_id"] == fetched["delivery_id"]
     ]
     assert delivery["fetched"]
+
+
+def test_fetch_spares_what_was_edited(desk: Desk) -> None:
+    words = ("fetch", desk.code, "--profile", "H01", "-o", "den")
+    [again] = desk.json(*words).told
+    file = desk.folder / next(iter(again["files"].values()))
+    file.write_bytes(b"edited")
+
+    refused = desk.json(*words)
+    spared = file.read_bytes()
+    [forced] = desk.json(*words, "--force").told
+
+    assert (refused.code, refused.refusal["reason"], spared) == (2, "FILE_EXISTS", b"edited")
+    assert forced["files"] == again["files"]
+    assert file.read_bytes() != b"edited"
+
+
+def test_fetch_all_new_goes_on_behind_one_that_it_cannot_fetch(desk: Desk) -> None:
+    [delivery] = [
+        one
+        for one in desk.json("inbox", "--all", "--profile", "H01.03").told
+        if one["document"]["code"] == desk.code
+    ]
+    words = ("fetch", "--all-new", "--profile", "H01.03", "-o", "den-03")
+    folder = f"G22-{desk.code.replace('/', '-')}-{delivery['delivery_id'][-6:]}"
+    file = desk.folder / "den-03" / folder / delivery["document"]["attachments"][0]["name"]
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"edited")
+
+    harmed = desk.json(*words)
+
+    assert harmed.code == 5
+    assert delivery["delivery_id"] not in {one["delivery_id"] for one in json.loads(harmed.out)}
+    assert json.loads(harmed.err.splitlines()[-1])["error"]["reason"] == "FILE_EXISTS"
+    forced = desk.json(*words, "--force").told
+    assert [one["delivery_id"] for one in forced] == [delivery["delivery_id"]]
 
 
 def test_fetch_all_new(desk: Desk) -> None:

@@ -105,6 +105,18 @@ async def test_old_data_is_migrated_before_the_nodes_start(mesh: Standing, serve
         await connection.close()
 
 
+async def test_a_server_without_its_databases_is_not_taken_for_its_own(mesh: Standing) -> None:
+    """A URL that was left in the shell for something else: no empty databases, and theirs stays known."""
+    assert mesh.run("down").code == 0
+    kept = (mesh.folder / "postgres-url").read_text()
+    with EmbeddedPostgres.start() as other:
+        said = mesh.run("up", environ={"LIENTHONG_POSTGRES_URL": other.url()})
+        assert await databases(other) == []
+    assert said.refusal["reason"] == "DATABASE_MISSING"
+    assert said.refusal["metadata"]["nodes"] == "G01"
+    assert (mesh.folder / "postgres-url").read_text() == kept
+
+
 async def test_in_the_foreground_ctrl_c_stops_it_in_order(mesh: Standing, tmp_path: Path) -> None:
     assert mesh.run("down").code == 0
     with (tmp_path / "out").open("wb") as out:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import yaml
 from lienthong.client import MAIN, Operator
 from lienthong.client.agency import IssueHere
+from lienthong.enrolment import Token
 from lienthong.errors import NotFound
 from lienthong.mesh import MeshView
-from lienthong.mesh.topology import Topology
+from lienthong.mesh.joining import _token
+from lienthong.mesh.topology import Node, Topology
 
 from tests.mesh.mail import NOTATION, document, leader_signed
 from tests.mesh.waiting import delivered, reached
@@ -81,8 +84,23 @@ async def knows(people: Operator, code: str) -> bool:
     return True
 
 
+def keep_a_token_that_nobody_knows(view: MeshView) -> None:
+    """As after a try that failed, and a parent that forgot its tokens since: another is asked for."""
+    newcomer = Node(node="H01.110", name="UBND xã MẪU Bốn", tier="COMMUNE", parent="H01")
+    token = Token(
+        node=newcomer.node,
+        parent="H01",
+        address=f"127.0.0.1:{view.ports['H01'].enrolment}",
+        secret="bi-mat-khong-ai-biet",
+        expire_time=datetime.now(UTC),
+        roots=view.layout.roots.read_text(encoding="utf-8"),
+    )
+    token.write(_token(view.layout, newcomer))
+
+
 async def test_a_new_node_enrols_and_serves_while_the_mesh_runs(mesh: Standing, tmp_path: Path) -> None:
     before = mesh.state
+    keep_a_token_that_nobody_knows(mesh.view)
     said = mesh.run(
         "node add", "H01.110", "--name", "UBND xã MẪU Bốn", "--tier", "COMMUNE", "--parent", "H01"
     )

@@ -71,6 +71,12 @@ ADVICE: dict[str, Advice] = {
         "Lưới chưa dừng hẳn. Hãy xem run/supervisor.log trong thư mục dữ liệu rồi thử lại.",
         "The mesh has not ended yet. Look into run/supervisor.log in its folder and try again.",
     ),
+    "SUPERVISOR_FAILED": Advice(
+        "Máy từ chối tiến trình giám sát lưới (đĩa đầy, tệp mất, cơ sở dữ liệu không trả lời). Sửa điều "
+        "thông báo nêu rồi chạy lại đúng lệnh đó.",
+        "The machine refused the mesh's supervisor (a full disk, a missing file, a database that does not "
+        "answer). Mend what the message says, then run the same command again.",
+    ),
     "SUPERVISOR_ENDED": Advice(
         "Tiến trình giám sát lưới đã kết thúc; lý do ở run/supervisor.log. Hãy sửa rồi chạy lại "
         "`lienthong up`.",
@@ -96,12 +102,13 @@ ADVICE: dict[str, Advice] = {
         "LIENTHONG_POSTGRES_URL, or restore a backup; no empty database was made.",
     ),
     "DATABASE_UNNAMED": Advice(
-        "Chưa biết máy chủ PostgreSQL của lưới. Hãy đặt biến LIENTHONG_POSTGRES_URL rồi chạy lại `lienthong up`.",
+        "Chưa biết máy chủ PostgreSQL của lưới. Hãy đặt biến LIENTHONG_POSTGRES_URL rồi chạy lại "
+        "`lienthong up`.",
         "The mesh's PostgreSQL is not known. Set LIENTHONG_POSTGRES_URL and run `lienthong up` again.",
     ),
     "MESH_COPIED": Advice(
-        "Thư mục này là bản sao của một lưới vẫn còn và dùng chung cơ sở dữ liệu với lưới đó. Hãy dùng thư mục "
-        "gốc, hoặc xóa bản sao bằng `lienthong down --delete`.",
+        "Thư mục này là bản sao của một lưới vẫn còn và dùng chung cơ sở dữ liệu với lưới đó. Hãy dùng thư "
+        "mục gốc, hoặc xóa bản sao bằng `lienthong down --delete`.",
         "This folder is a copy of a mesh that is still there, and shares its databases. Use the original "
         "folder, or remove the copy by `lienthong down --delete`.",
     ),

@@ -152,7 +152,7 @@ _TRANSPORT: dict[str, Advice] = {
     ),
     "INLINE_ATTACHMENT_BROKEN": Advice(
         f"Nội dung tệp nhỏ mà nút gửi chuyển kèm khác với văn bản đã ký. {_ADMIN_VI} để kiểm tra nút kia.",
-        f"A small attachment came with other bytes than were signed for. {_ADMIN_EN} to check the other node.",
+        f"A small attachment came with other bytes than were signed. {_ADMIN_EN} to check the other node.",
     ),
     "INLINE_ATTACHMENT_MISSING": Advice(
         f"Nút gửi không gửi kèm tệp nhỏ. {_ADMIN_VI} để kiểm tra phần mềm nút kia.",

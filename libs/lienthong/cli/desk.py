@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from lienthong.cli.choosing import CLERKS, MEMBERS
-from lienthong.cli.exits import DONE, FINDINGS, UsageRefused
+from lienthong.cli.exits import DONE, FINDINGS, UsageRefused, print_refusal
 from lienthong.cli.helping import documented
 from lienthong.cli.session import Session, run
+from lienthong.errors import DomainError, Unavailable
 
 if TYPE_CHECKING:
     from lienthong.client import Fetched
     from lienthong.routing.v1 import inbox_pb2
+    from lienthong.types.v1 import document_pb2
 
 # 02 and 06 are the ends of handling; everything else still waits for somebody.
 _FINISHED: Final = frozenset({"02", "06"})
@@ -143,6 +146,9 @@ def fetch(
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FOLDER", help="Thư mục / folder.")
     ] = Path("van-ban-den"),
+    force: Annotated[
+        bool, typer.Option("--force", help="Ghi đè tệp đã sửa / overwrite edited files.")
+    ] = False,
 ) -> None:
     if bool(delivery) == all_new:
         raise UsageRefused("OPTIONS_EXCLUSIVE", "name one delivery, or say --all-new", field="delivery")
@@ -154,14 +160,15 @@ def fetch(
             wanted: Sequence[inbox_pb2.Delivery] = [await references.find_delivery(session, delivery)]
         else:
             wanted = [one for one in await session.agency.inbox.all() if not one.fetched]
-        code, shapes = DONE, []
-        for one in wanted:
-            fetched, found = await _fetch(session, one, output)
-            shapes.append(fetched)
-            code = max(code, found)
-        if session.output.as_json:
-            session.output.json(shapes)
-        elif not wanted:
+        code, shapes = DONE, list[dict[str, object]]()
+        try:
+            for one in wanted:
+                code = max(code, await _fetch(session, one, output, shapes, force=force, go_on=all_new))
+        finally:
+            # These are here and confirmed: a program must hear of them also when a later one fails.
+            if session.output.as_json and (shapes or all_new):
+                session.output.json(shapes)
+        if not wanted:
             session.output.note(session.words("already_fetched"))
         return code
 
@@ -241,12 +248,54 @@ async def _watch(session: Session, cursor: str) -> None:
 
 
 async def _fetch(
-    session: Session, delivery: inbox_pb2.Delivery, folder: Path
+    session: Session,
+    delivery: inbox_pb2.Delivery,
+    folder: Path,
+    fetched: list[dict[str, object]],
+    *,
+    force: bool,
+    go_on: bool,
+) -> int:
+    """Fetch one, keep its shape; with `go_on` a refusal is told and counted, for others wait behind it."""
+    from lienthong.cli import showing
+
+    target = folder / folder_name(delivery)
+    try:
+        if not force:
+            await asyncio.to_thread(require_unedited, target, delivery.document)
+        shape, code = await _download(session, delivery, target)
+    except Unavailable:
+        raise  # the node is away: the next one would fare no better
+    except DomainError as error:
+        if not go_on:
+            raise
+        name = f"{delivery.document.organization}:{showing.code(delivery.document)} ({delivery.delivery_id})"
+        session.output.warn(session.words("not_fetched", name=name))
+        print_refusal(error, session.words.language, as_json=session.output.as_json)
+        return FINDINGS
+    fetched.append(shape)
+    return code
+
+
+def require_unedited(folder: Path, document: document_pb2.Document) -> None:
+    """Refuse to write over files of an earlier fetch that are no longer what came: somebody works in them."""
+    from lienthong.client.files import safe_name
+    from lienthong.client.inbox import ENVELOPE_FILE
+    from lienthong.client.transfers import measured
+
+    taken = {ENVELOPE_FILE}
+    for attachment in document.attachments:
+        path = folder / safe_name(attachment.name, taken)
+        if path.exists() and not (path.is_file() and measured(path)[0] == attachment.sha256):
+            raise UsageRefused("FILE_EXISTS", f"{path} is there already, with other content", field=str(path))
+
+
+async def _download(
+    session: Session, delivery: inbox_pb2.Delivery, target: Path
 ) -> tuple[dict[str, object], int]:
     """Download into a folder of its own, confirm, show; what was found counts for the exit code."""
     from lienthong.cli import shapes, showing
 
-    target = folder / folder_name(delivery)
     code = showing.code(delivery.document)
     with session.output.doing("downloading", code or delivery.delivery_id) as doing:
         fetched = await session.agency.inbox.fetch(delivery.delivery_id, target, progress=doing)

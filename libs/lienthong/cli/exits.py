@@ -25,7 +25,7 @@ Mã kết thúc / Exit codes:
   2  lệnh sai, thiếu tệp, sai hồ sơ / wrong usage, missing file, wrong profile
   3  hết giờ chờ, việc vẫn tiếp tục / the wait ended, the work goes on
   4  nút hoặc dịch vụ cần thiết không trả lời / the node, or what it needs, does not answer
-  5  có sai lệch: chữ ký không hợp lệ, sổ hay kho không khớp / findings
+  5  có sai lệch: chữ ký không hợp lệ, sổ hay kho không khớp, có nơi không nhận được / findings
   130  dừng bằng Ctrl-C / stopped by Ctrl-C"""
 
 # What is wrong with how the program was called, found by code that others share.

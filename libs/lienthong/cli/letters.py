@@ -136,6 +136,8 @@ def request_id_of(text: str) -> uuid.UUID | None:
 
 def check(letter: Letter) -> None:
     """What can be seen to be wrong before anything is uploaded."""
+    if letter.delivered and not letter.wait:
+        raise UsageRefused("OPTIONS_EXCLUSIVE", "--delivered waits, --no-wait does not", field="delivered")
     if not letter.subject.strip():
         raise UsageRefused("SUBJECT_NOT_GIVEN", "say what it is about: --subject", field="subject")
     letter.document("G22")

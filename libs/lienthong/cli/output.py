@@ -168,6 +168,11 @@ def tame(text: str) -> str:
     return "".join(letter if letter.isprintable() or letter == "\n" else " " for letter in text)
 
 
+def tame_line(text: str) -> str:
+    """`tame`, and one line: what others wrote must not pass for a line of ours."""
+    return tame(text).replace("\n", " ")
+
+
 def size_words(count: int) -> str:
     """`12.3 MB`; exact below a kilobyte."""
     size, units = float(count), ("B", "kB", "MB", "GB", "TB")

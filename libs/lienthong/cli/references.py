@@ -77,10 +77,13 @@ async def find_submission(session: Session, text: str) -> submission_pb2.Submiss
     reference, agency = parse(text), session.agency
     if reference.whole:
         return await _by_id(agency, reference.whole)
+    if reference.organization not in ("", session.organization):
+        raise _unknown(reference)  # another's 15/X, not the own one that happens to have the same number
     if reference.number:
-        document_id = await _by_code(session, reference)
-        if document_id:
-            return await agency.submission(document_id=document_id)
+        documents = await _by_code(session, reference)
+        if documents:
+            document = _one(reference, documents, lambda d: _described(d.document_id, d))
+            return await agency.submission(document_id=document.document_id)
     found: list[submission_pb2.Submission] = []
     page, token = await agency.submissions()
     for _ in range(_PAGES):
@@ -135,8 +138,14 @@ async def _by_id(agency: Agency, name: str) -> submission_pb2.Submission:
         return await agency.submission(name)
 
 
-async def _by_code(session: Session, reference: Reference) -> str:
-    """Asked of reporting, which knows by heart; it may be a moment behind, then the list is searched."""
+async def _by_code(session: Session, reference: Reference) -> list[document_pb2.Document]:
+    """Asked of reporting, which knows by heart; it may be a moment behind, then the list is searched.
+
+    Both years are asked: numbering begins anew on 1 January, and last year's 15/X is as likely to be meant.
+    A code names no series of the register: where two series issued the same number and notation within a
+    year, reporting answers with the later one; the other is found by its id.
+    """
+    found: list[document_pb2.Document] = []
     this_year = vietnam_day(session.connection.clock.now()).year
     for year in (this_year, this_year - 1):
         code = reporting_pb2.DocumentCode(
@@ -146,16 +155,16 @@ async def _by_code(session: Session, reference: Reference) -> str:
             year=year,
         )
         try:
-            return (await session.agency.journey(code=code)).document.document_id
+            found.append((await session.agency.journey(code=code)).document)
         except NotFound:
             continue
-    return ""
+    return found
 
 
 def _one(reference: Reference, found: Sequence[T], describe: Callable[[T], str]) -> T:
     """The only one; several are listed, so that the person can say which."""
     if not found:
-        raise NotFound("REFERENCE_UNKNOWN", f"nothing here is {reference.text}", field="document")
+        raise _unknown(reference)
     if len(found) > 1:
         names = "; ".join(describe(one) for one in found[:10])
         message = f"{reference.text} may be each of {len(found)}: {names}"
@@ -163,9 +172,14 @@ def _one(reference: Reference, found: Sequence[T], describe: Callable[[T], str])
     return found[0]
 
 
+def _unknown(reference: Reference) -> NotFound:
+    return NotFound("REFERENCE_UNKNOWN", f"nothing here is {reference.text}", field="document")
+
+
 def _described(name: str, document: document_pb2.Document) -> str:
     code = f"{document.number:02d}/{document.notation}" if document.number else "-"
-    return f"{name} ({document.organization} {code} {document.subject[:60]})"
+    words = (document.organization, code, document.issued_date, document.subject[:60])
+    return f"{name} ({' '.join(word for word in words if word)})"
 
 
 def _digits(text: str) -> str:

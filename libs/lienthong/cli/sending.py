@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 from lienthong.cli import letters
 from lienthong.cli.choosing import CLERKS
-from lienthong.cli.exits import DONE, WAITING
+from lienthong.cli.exits import DONE, FINDINGS, WAITING
 from lienthong.cli.helping import documented
 from lienthong.cli.letters import (
     Copies,
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 
 _ATTACHMENT: Final = re.compile(r"document\.attachments\[(\d{1,4})\].*")
+_NAMED: Final = 20  # of those who did not get it: the table above names them all
 
 
 def register(app: typer.Typer) -> None:
@@ -230,11 +231,30 @@ async def dispatch(
         session.output.warn(session.words("goes_on", id=taken.submission_id))
         raise
     showing.submission(session, submission, request_id=str(request_id))
-    if not ended:
-        key = "not_delivered_yet" if submission.issue_time.seconds else "not_issued_yet"
-        seconds, name = f"{letter.within:.0f}", submission.submission_id
-        session.output.note(session.words(key, seconds=seconds, id=name))
-    return DONE if ended else WAITING
+    if ended:
+        return _arrived(session, submission) if letter.delivered else DONE
+    key = "not_delivered_yet" if submission.issue_time.seconds else "not_issued_yet"
+    seconds, name = f"{letter.within:.0f}", submission.submission_id
+    session.output.note(session.words(key, seconds=seconds, id=name))
+    return WAITING
+
+
+def _arrived(session: Session, submission: Submission) -> int:
+    """--delivered asked for every receipt 01: an outcome is known of all, but it may be that it failed."""
+    missed = undelivered(submission)
+    if not missed:
+        return DONE
+    names = ", ".join(missed[:_NAMED]) + (", …" if len(missed) > _NAMED else "")
+    session.output.warn(session.words("not_delivered", count=len(missed), names=names))
+    return FINDINGS
+
+
+def undelivered(submission: Submission) -> list[str]:
+    """The recipients of whom no receipt 01 is here."""
+    from lienthong.types.v1 import document_pb2
+
+    delivered = document_pb2.TRANSPORT_OUTCOME_DELIVERED
+    return [one.organization for one in submission.recipients if one.outcome != delivered]
 
 
 async def _attach(session: Session, path: Path, role: str) -> document_pb2.Attachment:

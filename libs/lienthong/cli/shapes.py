@@ -22,7 +22,10 @@ def time_shape(stamp: Timestamp) -> str | None:
     """`2026-11-23T02:03:04.567000+00:00`."""
     if not (stamp.seconds or stamp.nanos):
         return None
-    return from_timestamp(stamp).isoformat()
+    try:
+        return from_timestamp(stamp).isoformat()
+    except ValueError:
+        return None  # out of range: nodes of other owners stamp receipts and hops
 
 
 def code_shape(document: document_pb2.Document) -> str | None:

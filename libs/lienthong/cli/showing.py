@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from lienthong.cli import shapes
-from lienthong.cli.output import Cell
+from lienthong.cli.output import Cell, tame_line
 from lienthong.cli.references import short_ids
 from lienthong.cli.texts import OUTCOMES, STATES, URGENCIES, VERDICTS
 from lienthong.times import VIETNAM, from_timestamp
@@ -29,20 +29,30 @@ _WORST: Final = ("INVALID", "PARTIAL", "VALID", "UNSIGNED", "")
 
 def moment(stamp: Timestamp, *, exact: bool = False) -> str:
     """`23/11/2026 09:15`, in Vietnam; to the millisecond where it is `exact`."""
-    if not (stamp.seconds or stamp.nanos):
+    local = _local(stamp)
+    if local is None:
         return ""
-    local = from_timestamp(stamp).astimezone(VIETNAM)
     return (
         f"{local:%d/%m/%Y %H:%M:%S}.{local.microsecond // 1000:03d}" if exact else f"{local:%d/%m/%Y %H:%M}"
     )
 
 
+def _local(stamp: Timestamp) -> datetime | None:
+    """None for what is not set, or cannot be a time: nodes of other owners stamp receipts and hops."""
+    if not (stamp.seconds or stamp.nanos):
+        return None
+    try:
+        return from_timestamp(stamp).astimezone(VIETNAM)
+    except (ValueError, OverflowError):
+        return None
+
+
 def lately(session: Session, stamp: Timestamp) -> str:
     """As short as tells it: `09:15` today, `23/11 09:15` this year, `23/11/2025` before."""
-    if not (stamp.seconds or stamp.nanos):
+    local = _local(stamp)
+    if local is None:
         return ""
     now = session.connection.clock.now().astimezone(VIETNAM)
-    local = from_timestamp(stamp).astimezone(VIETNAM)
     if local.date() == now.date():
         return f"{local:%H:%M}"
     return f"{local:%d/%m %H:%M}" if local.year == now.year else f"{local:%d/%m/%Y}"
@@ -76,7 +86,7 @@ def urgency(words: Words, value: int, *, only_urgent: bool = False) -> Styled:
 
 
 def status(words: Words, code: str) -> Styled:
-    return Styled(words.status(code), style=_STATUS_STYLES.get(code, ""))
+    return Styled(tame_line(words.status(code)), style=_STATUS_STYLES.get(code, ""))
 
 
 def outcome(words: Words, value: int) -> Styled:
@@ -89,7 +99,7 @@ def outcome(words: Words, value: int) -> Styled:
 def verdict(words: Words, value: int, level: str = "") -> Styled:
     name = shapes.verdict_name(value)
     said = f"{words.name(VERDICTS, name)} {level}".rstrip()
-    return Styled(said, style=_VERDICT_STYLES.get(name, "dim"))
+    return Styled(tame_line(said), style=_VERDICT_STYLES.get(name, "dim"))
 
 
 def worst(verdicts: Iterable[document_pb2.AttachmentVerdict]) -> document_pb2.AttachmentVerdict | None:

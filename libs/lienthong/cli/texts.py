@@ -158,6 +158,10 @@ TEXTS: Final[Mapping[str, Text]] = {
     "no_hops_yet": Text(
         "Chưa có xác nhận 01 nào về: chưa biết chặng nào.", "No receipt 01 is back yet: no hop is known."
     ),
+    "not_delivered": Text(
+        "Không giao được đến {count} nơi nhận: {names}", "Not delivered to {count} recipients: {names}"
+    ),
+    "not_fetched": Text("Chưa tải được {name}, vì:", "Could not download {name}:"),
     "not_issued_yet": Text(
         "Chưa phát hành xong sau {seconds} giây; nút vẫn tiếp tục. Xem: lienthong submission {id}",
         "Not issued within {seconds} s; the node goes on. See: lienthong submission {id}",

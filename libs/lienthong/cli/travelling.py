@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lienthong.cli import shapes, showing
-from lienthong.cli.output import tame
+from lienthong.cli.output import tame_line
 from lienthong.errors import NotFound
 from rich.text import Text as Styled
 from rich.tree import Tree
@@ -35,7 +35,7 @@ async def known_journey(session: Session, document_id: str) -> reporting_pb2.Jou
 def tree(words: Words, journey: reporting_pb2.Journey) -> Tree:
     """The whole journey."""
     document = journey.document
-    head = Styled(f"{showing.code(document)}  ", style="bold").append(tame(document.subject))
+    head = Styled(f"{tame_line(showing.code(document))}  ", style="bold").append(tame_line(document.subject))
     issued = (
         f"{document.organization}, {words('issued').lower()} {showing.moment(journey.issue_time, exact=True)}"
     )
@@ -46,9 +46,9 @@ def tree(words: Words, journey: reporting_pb2.Journey) -> Tree:
 
 
 def _add_branch(words: Words, root: Tree, branch: reporting_pb2.Branch) -> None:
-    label = Styled(branch.organization, style="bold cyan")
+    label = Styled(tame_line(branch.organization), style="bold cyan")
     if branch.node and branch.node != branch.organization:
-        label.append(f" ({words('node').lower()} {branch.node})", style="dim")
+        label.append(f" ({words('node').lower()} {tame_line(branch.node)})", style="dim")
     label.append("  ").append_text(showing.outcome(words, branch.outcome))
     if branch.arrival_number:
         label.append(f", {words('arrival_number').lower()} ")
@@ -60,14 +60,16 @@ def _add_branch(words: Words, root: Tree, branch: reporting_pb2.Branch) -> None:
     _add_hops(words, recipient, branch)
     _add_statuses(words, recipient, branch)
     if branch.reason and shapes.outcome_name(branch.outcome) == "NOT_DELIVERED":
-        recipient.add(Styled(tame(branch.reason), style="red"))
+        recipient.add(Styled(tame_line(branch.reason), style="red"))
 
 
 def _add_hops(words: Words, recipient: Tree, branch: reporting_pb2.Branch) -> None:
-    width = max((len(hop.node) for hop in branch.hops), default=0)
-    for hop in branch.hops:
+    # Nodes of other owners wrote these names into their receipts.
+    names = [tame_line(hop.node) for hop in branch.hops]
+    width = max(map(len, names), default=0)
+    for hop, name in zip(branch.hops, names, strict=True):
         held = milliseconds(hop.in_time, hop.out_time)
-        line = Styled(f"{words('node').lower()} {hop.node:<{width}}  ")
+        line = Styled(f"{words('node').lower()} {name:<{width}}  ")
         begin, end = showing.clock(hop.in_time), showing.clock(hop.out_time)
         line.append(f"{words('hop_in')} {begin}  {words('hop_out')} {end}")
         recipient.add(line.append(f"  {held:>9,.1f} ms", style="dim"))
@@ -75,15 +77,14 @@ def _add_hops(words: Words, recipient: Tree, branch: reporting_pb2.Branch) -> No
 
 def _add_statuses(words: Words, recipient: Tree, branch: reporting_pb2.Branch) -> None:
     facts = sorted(branch.statuses, key=lambda fact: fact.sequence)
-    names = [words.status(fact.status) for fact in facts]
-    width = max(map(len, names), default=0)
-    for fact, name in zip(facts, names, strict=True):
-        line = showing.status(words, fact.status)
-        line.append(f"{'':<{width - len(name)}}  {showing.clock(fact.act_time)}", style="default")
-        line.append(f"  {tame(fact.actor)}", style="dim")
-        recipient.add(line.append(f": {tame(fact.reason)}" if fact.reason else ""))
+    lines = [showing.status(words, fact.status) for fact in facts]
+    width = max(map(len, lines), default=0)
+    for fact, line in zip(facts, lines, strict=True):
+        line.append(f"{'':<{width - len(line)}}  {showing.clock(fact.act_time)}", style="default")
+        line.append(f"  {tame_line(fact.actor)}", style="dim")
+        recipient.add(line.append(f": {tame_line(fact.reason)}" if fact.reason else ""))
 
 
 def milliseconds(begin: Timestamp, end: Timestamp) -> float:
-    """From one stamp to another."""
-    return (end.ToNanoseconds() - begin.ToNanoseconds()) / 1e6
+    """From one stamp to another; also out of range, which ToNanoseconds refuses: other nodes wrote them."""
+    return (end.seconds - begin.seconds) * 1e3 + (end.nanos - begin.nanos) / 1e6

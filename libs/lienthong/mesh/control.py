@@ -97,7 +97,7 @@ class Upbringing:
                 raise FailedPrecondition("MESH_BUSY", "another `up` is making this mesh: try again later")
             plan = self._plan(wishes)
             if self.lock is None:
-                if plan != Plan.read(self.layout.plan):
+                if plan != Plan.read(self.layout.plan) or self.is_untaken(plan):
                     self.grow(plan)
                 return False
             self._check(plan)
@@ -157,7 +157,9 @@ class Upbringing:
             time.sleep(_POLL_SECONDS)
 
     def _check_progress(self, view: MeshView, state: MeshState | None) -> None:
-        if state is not None and state.problem is not None:
+        # A problem of an earlier generation is not the answer to what we asked.
+        answered = state is not None and (state.generation >= self.generation or state.phase is Phase.FAILED)
+        if state is not None and state.problem is not None and answered:
             raise FailedPrecondition(state.problem.reason, state.problem.message)
         if not is_held(self.layout.lock):
             said = log_end(self.layout.supervisor_log)
@@ -217,6 +219,11 @@ class Upbringing:
         plan.write(self.layout.plan)
         self.generation = state.generation + 1
         os.kill(state.pid, signal.SIGHUP)
+
+    def is_untaken(self, plan: Plan) -> bool:
+        """Whether the mesh runs by another plan: this one was written, and never taken over."""
+        state = MeshState.read(self.layout.state)
+        return state is not None and state.phase is Phase.RUNNING and state.plan != plan.digest()
 
     def require_running(self) -> MeshState:
         """The state of a mesh that runs; MESH_NOT_RUNNING, MESH_BUSY."""
@@ -300,6 +307,8 @@ def _taken(layout: Layout) -> MeshLock | None:
 
 def _serving(state: MeshState | None, generation: int) -> frozenset[str]:
     if state is None or state.phase is not Phase.RUNNING or state.generation < generation:
+        return frozenset()
+    if state.problem is not None:  # what was asked for is not what serves
         return frozenset()
     return frozenset(name for name, part in state.parts.items() if part.serving)
 

@@ -60,7 +60,7 @@ class Crew:
             if member.due is not None:
                 if self._clock.monotonic() >= member.due:
                     member.restarts += 1
-                    self._launch(part, member)
+                    self._launch_or_wait(part, member)
             elif not self._processes.alive(part.name):
                 self._ended(part, member)
             elif not member.serving and self._view.part_is_serving(part):
@@ -72,10 +72,12 @@ class Crew:
         running = [part for part in changed if self._processes.alive(part.name)]
         self._processes.stop([part.name for part in running], grace=_STOP_SECONDS)
         for part in changed:
-            self._start(part)
+            self._members[part] = self._newcomer()
+            self._launch_or_wait(part, self._members[part])
         for part in view.parts():
             if part not in self._members:
-                self._start(part)
+                self._members[part] = self._newcomer()
+                self._launch_or_wait(part, self._members[part])
 
     def serving(self) -> list[Part]:
         """Those that serve, as far as is known."""
@@ -99,8 +101,19 @@ class Crew:
         )
 
     def _start(self, part: Part) -> None:
-        member = self._members[part] = _Member(self._clock.now(), self._clock.monotonic())
+        member = self._members[part] = self._newcomer()
         self._launch(part, member)
+
+    def _newcomer(self) -> _Member:
+        return _Member(self._clock.now(), self._clock.monotonic())
+
+    def _launch_or_wait(self, part: Part, member: _Member) -> None:
+        """Where there is no room on the disk or no memory, the others must not suffer."""
+        try:
+            self._launch(part, member)
+        except OSError as error:
+            member.due = self._clock.monotonic() + _LONGEST_DELAY
+            _log.error("process not started", extra={"part": part.name, "problem": str(error)})
 
     def _launch(self, part: Part, member: _Member) -> None:
         place = self._view.layout.part(part)

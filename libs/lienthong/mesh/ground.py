@@ -95,12 +95,12 @@ def check_data(layout: Layout) -> None:
     """A mesh that lived still has its PostgreSQL's data: else DATABASE_MISSING, and no new cluster."""
     lived = layout.lived()
     if lived and not (layout.postgres / "data").exists():
-        place = layout.postgres.resolve()
+        data = layout.postgres.resolve()
         raise FailedPrecondition(
             "DATABASE_MISSING",
-            f"the databases of {', '.join(lived)} are not in {place}",
+            f"the databases of {', '.join(lived)} are not in {data}",
             nodes=", ".join(lived),
-            path=place,
+            path=data,
         )
 
 
@@ -140,11 +140,11 @@ async def _check_database(url: str, clock: Clock) -> None:
 
 def _foreign(layout: Layout, pki: Path | None) -> Iterator[str]:
     own_link = layout.postgres.is_symlink() and layout.postgres.readlink().name == data_name(layout.folder)
-    for place in (layout.pki, layout.nodes, layout.profiles, layout.postgres_url, layout.postgres):
-        if place == pki or (place == layout.postgres and own_link):
+    for path in (layout.pki, layout.nodes, layout.profiles, layout.postgres_url, layout.postgres):
+        if path == pki or (path == layout.postgres and own_link):
             continue
-        if place.exists() or place.is_symlink():
-            yield place.name
+        if path.exists() or path.is_symlink():
+            yield path.name
     if layout.run.exists() and not layout.run.is_dir():
         yield layout.run.name
     elif layout.run.exists():

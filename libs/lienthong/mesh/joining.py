@@ -1,12 +1,13 @@
 """Adds a node to a mesh that runs: its parent invites, it enrols by the token, the supervisor starts it.
 
 Every step may be repeated: the token is kept until the plan knows the node, and an enrolment that is run
-again gets the parent's first answer.
+again gets the parent's first answer. A plan that knows the node and was not taken over is offered again.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import random
 from pathlib import Path
 from typing import Final
@@ -14,7 +15,7 @@ from typing import Final
 from lienthong.client.connection import Connection
 from lienthong.clock import Clock
 from lienthong.enrolment import Enrolled, Token, enrol, invite
-from lienthong.errors import FailedPrecondition, FieldViolation, InvalidArgument
+from lienthong.errors import FailedPrecondition, FieldViolation, InvalidArgument, PermissionDenied
 from lienthong.mesh.control import Upbringing, open_mesh
 from lienthong.mesh.directory_import import tier_of
 from lienthong.mesh.directory_news import write_snapshot
@@ -28,6 +29,8 @@ from lienthong.registry.v1 import directory_pb2
 from pydantic import ValidationError
 
 _PATIENCE_SECONDS: Final = 15.0
+# A token that was never used and will not be any more.
+_SPENT: Final = frozenset({"TOKEN_EXPIRED", "TOKEN_UNKNOWN"})
 _PEOPLE: Final = (
     Person(kind="leader", name="lanh-dao", title="Lãnh đạo MẪU", position="Chủ tịch"),
     Person(kind="clerk", name="van-thu", title="Văn thư MẪU", position="Văn thư"),
@@ -44,12 +47,17 @@ def add_node(folder: Path, *, code: str, name: str, tier: str, parent: str, cloc
     upbringing = Upbringing(folder, clock)
     upbringing.require_running()
     node, organization = _newcomer(view, code, name, tier, parent)
+    plan = Plan.read(view.layout.plan)
+    if node in plan.topology.nodes and upbringing.is_untaken(plan):
+        upbringing.grow(plan)
+        _forget_tokens(view.layout, code)
+        return upbringing
     topology = view.topology.with_node(node, organization)
     enrolled = asyncio.run(_enrolled(view, node, organization, clock))
     _agree(view, node, enrolled)
     write_snapshot(view.layout.node(code), enrolled.snapshot)
     upbringing.grow(Plan.read(view.layout.plan).grown(topology, random.SystemRandom()))
-    _token(view.layout, code).unlink()
+    _forget_tokens(view.layout, code)
     return upbringing
 
 
@@ -70,10 +78,16 @@ def _newcomer(view: MeshView, code: str, name: str, tier: str, parent: str) -> t
 
 async def _enrolled(view: MeshView, node: Node, organization: Organization, clock: Clock) -> Enrolled:
     """The parent's answer to a token, which is asked for unless an earlier run was given it."""
-    kept = _token(view.layout, node.node)
-    if not kept.exists():
-        (await _invited(view, node, organization, clock)).write(kept)
-    return await enrol(Token.read(kept), _folders(view, node.node), clock=clock)
+    kept, folders = _token(view.layout, node), _folders(view, node.node)
+    if kept.exists():
+        try:
+            return await enrol(Token.read(kept), folders, clock=clock)
+        except PermissionDenied as refusal:
+            if refusal.reason not in _SPENT:
+                raise
+            kept.unlink()
+    (await _invited(view, node, organization, clock)).write(kept)
+    return await enrol(Token.read(kept), folders, clock=clock)
 
 
 async def _invited(view: MeshView, node: Node, organization: Organization, clock: Clock) -> Token:
@@ -126,5 +140,12 @@ def _agree(view: MeshView, node: Node, enrolled: Enrolled) -> None:
         raise FailedPrecondition("MESH_DIFFERS", f"the parent answered {told}, this folder says {ours}")
 
 
-def _token(layout: Layout, code: str) -> Path:
-    return layout.run / f"{code}.token"
+def _token(layout: Layout, node: Node) -> Path:
+    """A token enrols what it was asked for: other facts of the node need another."""
+    facts = hashlib.sha256("\0".join((node.name, node.tier, node.parent or "")).encode()).hexdigest()
+    return layout.run / f"{node.node}-{facts[:8]}.token"
+
+
+def _forget_tokens(layout: Layout, code: str) -> None:
+    for token in layout.run.glob(f"{code}-*.token"):
+        token.unlink(missing_ok=True)

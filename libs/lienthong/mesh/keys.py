@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from lienthong.clock import Clock
 from lienthong.errors import FailedPrecondition
 from lienthong.mesh.certificates import Needed, needed, served_keys, tsa_name
@@ -36,7 +36,7 @@ def issue_all(topology: Topology, layout: Layout, clock: Clock, mode: Mode = "no
 def issue_lacking(topology: Topology, layout: Layout, clock: Clock, mode: Mode) -> None:
     """Make what is not there yet, or ends soon; also after a start that was interrupted anywhere."""
     if (layout.pki / "authority.json").exists() and (layout.pki / "ca").exists():
-        authority = TestAuthority.open(layout.pki, clock)
+        authority = _opened(layout, clock)
     else:
         _refuse_new_authority(layout)
         # Of a first start that was interrupted.
@@ -60,7 +60,7 @@ def _refuse_new_authority(layout: Layout) -> None:
 
 def refresh_revocations(topology: Topology, layout: Layout, clock: Clock) -> None:
     """New revocation lists of the TEST hierarchy, which are good for a week, for every node."""
-    TestAuthority.open(layout.pki, clock).write_crl()
+    _opened(layout, clock).write_crl()
     for node in topology.nodes:
         _copy_crls(layout, node.node)
 
@@ -92,13 +92,27 @@ def _issue(authority: TestAuthority, wanted: Sequence[Needed]) -> None:
     authority.issue_many([partial(one.make, authority) for one in wanted])
 
 
+def _opened(layout: Layout, clock: Clock) -> TestAuthority:
+    """The hierarchy that is there. A spoilt one is not made anew: all that it issued would be void."""
+    try:
+        return TestAuthority.open(layout.pki, clock)
+    except (OSError, ValueError, TypeError, KeyError, UnsupportedAlgorithm) as error:
+        raise FailedPrecondition(
+            "PKI_UNUSABLE", f"the TEST authority in {layout.pki} cannot be read: {error}", path=layout.pki
+        ) from None
+
+
 def _lasts(layout: Layout, one: Needed, clock: Clock) -> bool:
+    """Whether it is whole and good for long: a power cut may have left any of its files empty."""
     files = layout.issued(one.path, one.purpose)
-    # The chain is written last: what lacks it was interrupted.
-    if not files.chain_path.exists():
+    try:
+        certificate, chain = files.certificate(), files.chain()
+        # A client's key may have been carried to where its holder works.
+        carried = one.optional and not files.key_path.exists()
+        fits = carried or files.key().public_key() == certificate.public_key()
+    except (OSError, ValueError, TypeError, UnsupportedAlgorithm):
         return False
-    certificate = x509.load_pem_x509_certificate(files.certificate_path.read_bytes())
-    return certificate.not_valid_after_utc - clock.now() > _RENEWAL
+    return fits and chain[:1] == (certificate,) and certificate.not_valid_after_utc - clock.now() > _RENEWAL
 
 
 def _copy_crls(layout: Layout, node: str) -> None:

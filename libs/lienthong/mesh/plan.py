@@ -6,6 +6,8 @@ databases a node was written under it.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -71,6 +73,11 @@ class Plan(Section):
             return Plan.read(Layout(self.folder).plan).mesh_id == self.mesh_id
         except InvalidArgument:
             return False
+
+    def digest(self) -> str:
+        """Tells plans apart: what the supervisor says that it runs."""
+        content = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
 
     def view(self, folder: Path) -> MeshView:
         """The mesh as clients see it."""

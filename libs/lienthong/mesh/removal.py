@@ -63,7 +63,7 @@ def _folders(layout: Layout, plan: Plan) -> Iterator[Path]:
 
 
 def _is_own(place: Path, layout: Layout, plan: Plan) -> bool:
-    """Whether what a link points to is this mesh's; PostgreSQL's data may lie elsewhere: ground.check_place."""
+    """Whether what a link points to is this mesh's, as PostgreSQL's data may be: ground.check_place."""
     return plan.folder == layout.folder or place.resolve().name == data_name(layout.folder)
 
 

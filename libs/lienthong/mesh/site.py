@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Final
 
 from lienthong.clock import Clock
-from lienthong.errors import DomainError
 from lienthong.ids import new_id
 from lienthong.mesh.databases import MeshDatabases, connections_for
 from lienthong.mesh.directory_import import import_rows
 from lienthong.mesh.directory_news import mark_imported, pending, write_news
+from lienthong.mesh.faults import FAULTS, problem_of
 from lienthong.mesh.keys import hand_over, issue_lacking, refresh_revocations
 from lienthong.mesh.node_settings import SettingsWriter
 from lienthong.mesh.parts import WHOLE, Part
@@ -64,29 +64,48 @@ class Site:
         self._fingerprints = dict(self._fingerprinted())
 
     def grow(self, plan: Plan) -> list[Part]:
-        """Take over what a plan adds, and return the processes that must start anew to know of it."""
-        before = self._fingerprints
-        self._plan, self.view = plan, plan.view(self._folder)
-        self._certificates()
-        self._databases().complete(self.view.layout.lived())
-        self._write()
-        self._fingerprints = dict(self._fingerprinted())
+        """Take over what a plan adds, and return the processes that must start anew to know of it.
+
+        Where it fails the plan is as it was; what was made of the new one is found by the next try.
+        """
+        before, kept = self._fingerprints, (self._plan, self.view)
+        try:
+            self._plan, self.view = plan, plan.view(self._folder)
+            self._certificates()
+            self._databases().complete(self.view.layout.lived())
+            self._write()
+            self._fingerprints = dict(self._fingerprinted())
+        except BaseException:
+            self._plan, self.view = kept
+            raise
         return [part for part, old in before.items() if self._fingerprints[part] != old]
+
+    @property
+    def news_due(self) -> bool:
+        """Whether `tell_news` may try: not so soon after it failed."""
+        return self._clock.monotonic() >= self._tell_again
 
     def tell_news(self, serving: Collection[Part]) -> None:
         """Import into registries what they lack of the directory, and write down that they have it.
 
         Also what a registry read from its file a moment ago: the file may have grown after it was read.
         """
-        if self._clock.monotonic() < self._tell_again:
-            return
+        try:
+            self._tell(serving)
+        except FAULTS:
+            self._tell_again = self._clock.monotonic() + _RETRY_SECONDS
+            raise
+
+    def _tell(self, serving: Collection[Part]) -> None:
         for part in serving:
             own = self.view.layout.node(part.node)
             if part.service not in _REGISTRIES or not own.directory.exists():
                 continue
             rows = pending(self.view.topology, own)
             address = self.view.ports[part.node].of("registry")
-            problem = import_rows(self.view.layout.part(part).tls, address, part.node, rows, new_id)
+            problem = None
+            if any(rows.values()):
+                problem = import_rows(self.view.layout.part(part).tls, address, part.node, rows, new_id)
             if problem is None:
                 self._writer().write_node(part.node, None)
                 mark_imported(self.view.topology, own)
@@ -106,9 +125,10 @@ class Site:
         try:
             server.stop()
             self._server = self._started_server()
-        except DomainError as error:
+        except FAULTS as error:
             self._try_again = self._clock.monotonic() + _RETRY_SECONDS
-            _log.error("postgres not started", extra={"reason": error.reason, "problem": error.message})
+            problem = problem_of(error)
+            _log.error("postgres not started", extra={"reason": problem.reason, "problem": problem.message})
 
     @property
     def server_pid(self) -> int | None:
@@ -121,6 +141,8 @@ class Site:
         if layout.own_pki is None:
             refresh_revocations(self.view.topology, layout, self._clock)
         else:
+            # All or nothing: their owner may be at work on the files just now.
+            check_pki(self.view.topology, layout, self.view.mode, self._clock.now())
             self._hand_over()
 
     def close(self) -> None:

@@ -23,7 +23,7 @@ class Phase(StrEnum):
 
 
 class Problem(Section):
-    """Why a supervisor gave up."""
+    """Why a supervisor gave up, or while it runs: why it did not take over the plan that grew."""
 
     reason: str
     message: str
@@ -46,8 +46,10 @@ class MeshState(Section):
     phase: Phase
     pid: int
     since: datetime
-    # Counts the topologies taken over since the start: who sent SIGHUP waits for the next.
+    # Counts the answers to SIGHUP since the start, `problem` among them: who sent it waits for the next.
     generation: int = 0
+    # Which plan runs (Plan.digest): another may be written and not taken over yet.
+    plan: str | None = None
     postgres_pid: int | None = None
     postgres_restarts: int = 0
     parts: dict[str, PartState] = Field(default_factory=dict)

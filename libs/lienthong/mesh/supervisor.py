@@ -20,8 +20,9 @@ from typing import Any, Final
 
 from lienthong import telemetry
 from lienthong.clock import Clock, SystemClock
-from lienthong.errors import DomainError
+from lienthong.errors import DomainError, FailedPrecondition
 from lienthong.mesh.crew import Crew
+from lienthong.mesh.faults import FAULTS, Endurance, problem_of
 from lienthong.mesh.layout import Layout
 from lienthong.mesh.plan import Plan
 from lienthong.mesh.site import Site
@@ -31,6 +32,8 @@ _log: Final = logging.getLogger("lienthong.mesh.supervisor")
 
 _TICK_SECONDS: Final = 0.3
 _REVOCATIONS_SECONDS: Final = 12 * 3600.0
+_REVOCATIONS_RETRY_SECONDS: Final = 60.0
+_TAKE_OVER: Final = "taking over the plan"
 
 
 class Supervisor:
@@ -42,6 +45,8 @@ class Supervisor:
         self._started = clock.now()
         self._signals = _Signals()
         self._generation = 0
+        self._digest: str | None = None
+        self._endurance = Endurance()
         self._last: MeshState | None = None
 
     def run(self) -> None:
@@ -50,15 +55,20 @@ class Supervisor:
         crew: Crew | None = None
         self._say(Phase.STARTING)
         try:
-            site = Site(self._layout.folder, Plan.read(self._layout.plan), self._clock)
+            plan = Plan.read(self._layout.plan)
+            site = Site(self._layout.folder, plan, self._clock)
             site.prepare()
+            self._digest = plan.digest()
             crew = Crew(site.view, self._clock)
             self._keep(site, crew)
             self._say(Phase.STOPPING, site, crew)
-        except DomainError as error:
-            _log.critical("mesh failed", extra={"reason": error.reason, "problem": error.message})
-            self._say(Phase.FAILED, problem=Problem(reason=error.reason, message=error.message))
-            raise
+        except FAULTS as error:
+            problem = problem_of(error)
+            _log.critical("mesh failed", extra={"reason": problem.reason, "problem": problem.message})
+            self._say(Phase.FAILED, problem=problem)
+            if isinstance(error, DomainError):
+                raise
+            raise FailedPrecondition(problem.reason, problem.message) from error
         finally:
             # In order: nodes first, then what they write to.
             if crew is not None:
@@ -68,29 +78,41 @@ class Supervisor:
             _log.info("mesh stopped")
 
     def _keep(self, site: Site, crew: Crew) -> None:
-        revoked_at = self._clock.monotonic()
+        """Nothing that goes wrong outside of us ends the nodes: each step is tried again."""
+        refresh_at = self._clock.monotonic() + _REVOCATIONS_SECONDS
         while not self._signals.stop:
             if self._signals.reload_asked():
                 self._reload(site, crew)
-            site.tend_server()
-            crew.tend()
-            site.tell_news(crew.serving())
-            if self._clock.monotonic() - revoked_at > _REVOCATIONS_SECONDS:
-                site.refresh_revocations()
-                revoked_at = self._clock.monotonic()
-            self._say(Phase.RUNNING, site, crew)
+            with self._endurance.through("keeping the server"):
+                site.tend_server()
+            with self._endurance.through("keeping the nodes"):
+                crew.tend()
+            if site.news_due:
+                with self._endurance.through("telling the directory's news"):
+                    site.tell_news(crew.serving())
+            if self._clock.monotonic() > refresh_at:
+                refresh_at = self._clock.monotonic() + self._refresh_revocations(site)
+            self._say(Phase.RUNNING, site, crew, self._endurance.problem(_TAKE_OVER))
             self._signals.wait(_TICK_SECONDS)
 
     def _reload(self, site: Site, crew: Crew) -> None:
-        """Take over a plan that grew; one that cannot be is logged, and the mesh stays as it was."""
-        try:
-            changed = site.grow(Plan.read(self._layout.plan))
-        except DomainError as error:
-            _log.error("plan not taken over", extra={"reason": error.reason, "problem": error.message})
-            return
-        _log.info("plan taken over", extra={"restarted": [part.name for part in changed]})
-        crew.renew(site.view, changed)
+        """Take over a plan that grew; one that cannot be is told, and the mesh stays as it was."""
+        with self._endurance.through(_TAKE_OVER):
+            plan = Plan.read(self._layout.plan)
+            changed = site.grow(plan)
+            crew.renew(site.view, changed)
+            self._digest = plan.digest()
+            _log.info("plan taken over", extra={"restarted": [part.name for part in changed]})
+        # Also where it failed: who sent the signal waits for an answer, and the problem is one.
         self._generation += 1
+
+    def _refresh_revocations(self, site: Site) -> float:
+        """Seconds until it is to be done again."""
+        step = "renewing the revocation lists"
+        with self._endurance.through(step):
+            site.refresh_revocations()
+        failed = self._endurance.problem(step) is not None
+        return _REVOCATIONS_RETRY_SECONDS if failed else _REVOCATIONS_SECONDS
 
     def _say(
         self,
@@ -105,12 +127,16 @@ class Supervisor:
             pid=os.getpid(),
             since=self._started,
             generation=self._generation,
+            plan=self._digest,
             postgres_pid=site.server_pid if site is not None else None,
             postgres_restarts=site.server_restarts if site is not None else 0,
             parts=parts,
             problem=problem,
         )
-        if state != self._last:
+        if state == self._last:
+            return
+        # Where the disk is full the nodes go on, and the state is written at a later tick.
+        with self._endurance.through("writing the state"):
             state.write(self._layout.state)
             self._last = state
 

@@ -163,16 +163,27 @@ def load_key(path: Path) -> KeyPair:
     return key
 
 
-def write_public(path: Path, *certificates: x509.Certificate) -> None:
-    path.write_bytes(b"".join(certificate.public_bytes(Encoding.PEM) for certificate in certificates))
+def write_public(path: Path, *certificates: x509.Certificate, durable: bool = True) -> None:
+    content = b"".join(certificate.public_bytes(Encoding.PEM) for certificate in certificates)
+    write_whole(path, content, durable=durable)
 
 
-def write_private(path: Path, key: KeyPair) -> None:
+def write_private(path: Path, key: KeyPair, *, durable: bool = True) -> None:
     """PKCS#8, readable by the owner from the first moment that the file exists."""
-    path.unlink(missing_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    content = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    write_whole(path, content, mode=0o600, durable=durable)
+
+
+def write_whole(path: Path, content: bytes, *, mode: int = 0o644, durable: bool = True) -> None:
+    """Replace a file at once. One that is not `durable` may be left empty by a power cut."""
+    fresh = path.with_name(f".{path.name}.new")
+    fresh.unlink(missing_ok=True)
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+        file.write(content)
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())
+    fresh.replace(path)
 
 
 def _builder(

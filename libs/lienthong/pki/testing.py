@@ -34,6 +34,7 @@ from lienthong.pki.issuing import (
     revocation_list,
     write_private,
     write_public,
+    write_whole,
 )
 
 LIFETIME = timedelta(days=825)
@@ -79,7 +80,9 @@ class TestAuthority:
         write_public(folder / "roots.pem", root.certificate)
         for name in AUTHORITIES:
             write_public(folder / f"{name}-chain.pem", authorities[name].certificate, root.certificate)
-        (folder / "authority.json").write_text(json.dumps({"trust_domain": trust_domain, "revoked": {}}))
+        # Last: who finds it may trust that the rest is whole.
+        state = json.dumps({"trust_domain": trust_domain, "revoked": {}})
+        write_whole(folder / "authority.json", state.encode())
         created = cls(folder, now, trust_domain, authorities)
         created.write_crl()
         return created
@@ -212,7 +215,7 @@ class TestAuthority:
         with self._revocations:
             state = self._state()
             state["revoked"].setdefault(authority, {})[f"{certificate.serial_number:x}"] = moment
-            (self.folder / "authority.json").write_text(json.dumps(state))
+            write_whole(self.folder / "authority.json", json.dumps(state).encode())
 
     def write_crl(self) -> tuple[Path, ...]:
         """Writes the revocation list of each authority (DER) with what is revoked so far."""
@@ -224,7 +227,8 @@ class TestAuthority:
                     for serial, moment in state["revoked"].get(name, {}).items()
                 }
                 path.parent.mkdir(exist_ok=True)
-                path.write_bytes(revocation_list(self._authorities[name], self._now(), revoked))
+                crl = revocation_list(self._authorities[name], self._now(), revoked)
+                write_whole(path, crl, durable=False)
         return self.crl_paths
 
     def _state(self) -> dict[str, dict[str, dict[str, str]]]:
@@ -259,9 +263,10 @@ class TestAuthority:
             self.folder / "issued" / identity.path / _folder_name(purpose, options.get("label", ""))
         )
         written.folder.mkdir(parents=True, exist_ok=True)
-        write_private(written.key_path, key)
-        write_public(written.certificate_path, certificate)
-        write_public(written.chain_path, certificate, issuer.certificate)
+        # Not durable, which would take long for many: who needs them asks whether they are whole.
+        write_private(written.key_path, key, durable=False)
+        write_public(written.certificate_path, certificate, durable=False)
+        write_public(written.chain_path, certificate, issuer.certificate, durable=False)
         if options.get("revoked"):
             self.revoke(certificate)
             self.write_crl()

@@ -80,8 +80,13 @@ STEPS_VOID = ("submission.register.voided",)
 TABLE = {*STEPS_HERE, *STEPS_ISSUED, *STEPS_HANDLING, *STEPS_VOID}
 
 
-async def dying_at(site: Site, step: str, act: Callable[[], Awaitable[T]]) -> T:
-    """Act, die at the step, start again. The client only repeats its request, as clients do."""
+async def dying_at(
+    site: Site, step: str, act: Callable[[], Awaitable[T]], change: Callable[[], None] = lambda: None
+) -> T:
+    """Act, die at the step, start again. The client only repeats its request, as clients do.
+
+    `change`: what is done to the dead node's settings.
+    """
     if not site.is_running:
         await site.start()  # an earlier case failed to
     site.fuse.arm(step)
@@ -89,6 +94,7 @@ async def dying_at(site: Site, step: str, act: Callable[[], Awaitable[T]]) -> T:
     async with asyncio.timeout(30):
         await site.fuse.blown.wait()
     await site.crash()
+    change()
     await site.start()
     async with asyncio.timeout(60):
         try:

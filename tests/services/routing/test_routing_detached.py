@@ -18,6 +18,7 @@ from uuid import uuid4
 import pytest
 import pytest_asyncio
 from lienthong.client import ANNEX, MAIN
+from lienthong.client.agency import Submission
 from lienthong.errors import DomainError, FailedPrecondition, InvalidArgument, ResourceExhausted
 from lienthong.mesh.layout import Layout
 from lienthong.types.v1 import document_pb2
@@ -253,19 +254,20 @@ async def test_nobody_looks_into_what_came_too_large(site: Site, papers: Papers,
     client = site.agency(SOFTWARE)
     main = await client.attach(await papers.sealed(site, SENDER), MAIN)
     annex = await client.attach(ooxml.xlsx(files.folder / "bang.xlsx"), ANNEX)
-    site.fuse.arm("arrival.before")
-    submitting = asyncio.create_task(client.submit(document(main, annex), [SIXTH], issued(12)))
-    async with asyncio.timeout(30):
-        await site.fuse.blown.wait()
-    await site.crash()
+    what, once = document(main, annex), uuid4()
     routing, signing = site.settings.routing, site.settings.signing
     kept = routing.max_parse_bytes, signing.max_document_bytes
-    try:
+
+    def lower() -> None:
         # The workbook is above signing's limit, the letter above routing's too.
         object.__setattr__(routing, "max_parse_bytes", annex.size_bytes)
         object.__setattr__(signing, "max_document_bytes", annex.size_bytes - 1)
-        await site.start()
-        taken = await submitting
+
+    async def act() -> Submission:
+        return await client.submit(what, [SIXTH], issued(12), request_id=once)
+
+    try:
+        taken = await dying_at(site, "arrival.before", act, lower)
         verdicts = await arrived(site, taken.document.document_id, files.folder)
         for sha256 in (main.sha256, annex.sha256):
             assert (verdicts[sha256].verdict, list(verdicts[sha256].reasons)) == (
@@ -313,16 +315,18 @@ async def test_what_was_sealed_inside_is_stamped_inside_whatever_the_limit_is_by
     clerk = site.agency(CLERK)
     main = await clerk.attach(await papers.signed(site), MAIN)
     annex = await clerk.attach(ooxml.docx(files.folder / "phu-luc.docx"), ANNEX)
-    site.fuse.arm("submission.sealed.before")
-    submitting = asyncio.create_task(clerk.submit(document(main, annex), [SIXTH], HERE))
-    async with asyncio.timeout(30):
-        await site.fuse.blown.wait()
-    await site.crash()
+    what, once = document(main, annex), uuid4()
     routing, kept = site.settings.routing, site.settings.routing.max_parse_bytes
-    try:
+
+    def lower() -> None:
         object.__setattr__(routing, "max_parse_bytes", annex.size_bytes)
-        await site.start()
-        sent = await clerk.wait_issued((await submitting).submission_id)
+
+    async def act() -> Submission:
+        return await clerk.submit(what, [SIXTH], HERE, request_id=once)
+
+    try:
+        taken = await dying_at(site, "submission.sealed.before", act, lower)
+        sent = await clerk.wait_issued(taken.submission_id)
         assert not any(a.detached_signatures for a in sent.document.attachments)
     finally:
         object.__setattr__(routing, "max_parse_bytes", kept)

@@ -220,6 +220,18 @@ def test_a_refusal_as_json_is_on_standard_error(lienthong: Run, tmp_path: Path) 
             ["send", "a.pdf", "--to", "H01", "--subject", "a", "--notation", "Q", "--urgency", "mau"],
             "URGENCY_UNKNOWN",
         ),
+        (
+            [
+                *("send", "a.pdf", "--to", "H01", "--subject", "a", "--notation", "Q"),
+                "--no-wait",
+                "--delivered",
+            ],
+            "OPTIONS_EXCLUSIVE",
+        ),
+        (
+            [*("reply", "5/Q", "a.pdf", "--subject", "a", "--notation", "Q"), "--no-wait", "--delivered"],
+            "OPTIONS_EXCLUSIVE",
+        ),
         (["prepare", "none.pdf"], "FILE_MISSING"),
         (["sign", "a.pdf", "-o", "b.pdf"], "FILE_EXISTS"),
         (["sign", "a.pdf", "-o", "none/b.pdf"], "FILE_MISSING"),

@@ -214,6 +214,30 @@ def test_a_journey_says_what_happened_and_where() -> None:
     assert said.index("01 Đã đến") < said.index("03 Đã tiếp nhận")
 
 
+def test_a_journey_does_not_let_other_nodes_drive_the_terminal() -> None:
+    evil = "x\x1b[2J\n└── H99"
+    journey = reporting_pb2.Journey(document=document_pb2.Document(number=5, notation="QĐ", subject=evil))
+    branch = journey.branches.add(organization="H01", node=evil, outcome=2, reason=evil)
+    branch.verdicts.add(verdict=document_pb2.VERDICT_VALID, level=evil)
+    hop = branch.hops.add(node=evil)
+    hop.in_time.seconds = 2**62  # no time at all: shown as none
+    branch.statuses.add(status=evil, sequence=1, actor=evil, reason=evil)
+    file = io.StringIO()
+
+    Output(Words("vi"), as_json=False, out=file).show(travelling.tree(Words("vi"), journey))
+
+    said = file.getvalue()
+    assert "\x1b" not in said
+    assert said.count("H99") == 8
+    assert not [line for line in said.splitlines() if line.startswith("└── H99")]
+    assert shapes.hop_shape(hop)["in_time"] is None
+
+
+def test_a_status_in_a_table_does_not_drive_the_terminal() -> None:
+    assert str(showing.status(Words("vi"), "\x1b[31m99")) == " [31m99"
+    assert str(showing.verdict(Words("vi"), document_pb2.VERDICT_VALID, "B\x1bT")) == "Hợp lệ B T"
+
+
 @pytest.mark.parametrize(
     ("count", "words"),
     [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (12_345_678, "12.3 MB"), (10**16, "10000.0 TB")],

@@ -61,6 +61,17 @@ def test_hop_facts_alone_are_enough() -> None:
     assert max(map(len, lines)) <= 100
 
 
+def test_hop_facts_may_lie_as_they_like() -> None:
+    lying = fact("H01\x1b[2J\nH99", 50, 100)
+    lying.out_time.seconds = 2**62
+    lying.out_time.nanos = -5
+
+    text = render_transport(TRACE, hops_of({"H01": [fact("G22", 0, 25), lying]}), width=100)
+
+    assert "\x1b" not in text
+    assert len(text.splitlines()) == 3
+
+
 def test_local_spans_stand_beneath_their_node() -> None:
     hops = hops_of({"H01": [fact("G22", 0, 25), fact("H01", 50, 100)]})
     spans = [span("a", "", "submit"), span("b", "a", "issue", end=5), span("c", "b", "arrive", "H01", 60, 70)]

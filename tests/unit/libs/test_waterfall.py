@@ -61,6 +61,18 @@ def test_a_line_cut_off_by_a_kill_spoils_no_other(tmp_path: Path) -> None:
     assert [s.span_id for s in read_trace([file], TRACE)] == ["a"]
 
 
+@pytest.mark.parametrize("time", ["Infinity", "-Infinity", "NaN", "9" * 400, "-1", str(2**63), '"x"', "null"])
+def test_a_time_that_cannot_be_spoils_no_other_line(tmp_path: Path, time: str) -> None:
+    lying = json.dumps(record("b")).replace(f'"end_ns": {MS}', f'"end_ns": {time}')
+    assert time in lying
+    file = write(tmp_path / "spans.jsonl", lying, record("a", end_ns=2**63 - 1))
+
+    found = read_trace([file], TRACE)
+
+    assert [s.span_id for s in found] == ["a"]
+    assert f"trace {TRACE}: 1 spans" in render(found)
+
+
 def test_the_id_in_another_place_does_not_make_a_span_of_the_trace(tmp_path: Path) -> None:
     file = write(tmp_path / "spans.jsonl", record("a", trace_id=OTHER, links=[f"00-{TRACE}-{'2' * 16}-01"]))
 
@@ -116,6 +128,14 @@ def test_names_are_short_and_tame() -> None:
     assert "  InboxService/ListInbox  " in text
     assert "\x1b" not in text
     assert max(map(len, text.splitlines())) <= 140
+
+
+def test_what_nodes_wrote_draws_no_lines_of_its_own() -> None:
+    evil = "x\x1b[2J\nH99"
+    text = render([span("a", node=evil, service=evil, status="ERROR", status_text=evil)])
+
+    assert "\x1b" not in text
+    assert len(text.splitlines()) == 2
 
 
 def test_nothing_is_drawn_of_nothing() -> None:
