@@ -173,3 +173,24 @@ def test_certificates_of_an_owner_at_work_are_handed_over_whole_or_not_at_all(tm
     moved.rename(key)
     site.refresh_revocations()
     assert (mesh.node("G22").keys / "node" / "G22" / "envelope" / "key.pem").read_bytes() == key.read_bytes()
+
+
+def test_a_process_that_cannot_be_launched_is_tried_later(tmp_path: Path) -> None:
+    clock = FakeClock()
+    layout = Layout(tmp_path)
+    crew = Crew(MeshView(TOPOLOGY.model_copy(update={"nodes": ()}), layout, {}), clock)
+    try:
+        crew.renew(plan().view(tmp_path), [])  # its folder is not there, so its log cannot be opened
+        crew.tend()
+        assert (crew.states()["G22"].pid, crew.states()["G22"].restarts) == (None, 0)
+
+        clock.advance(60)
+        crew.tend()
+        assert (crew.states()["G22"].pid, crew.states()["G22"].restarts) == (None, 1)
+
+        layout.node("G22").folder.mkdir(parents=True)
+        clock.advance(60)
+        crew.tend()
+        assert crew.states()["G22"].pid is not None
+    finally:
+        crew.close(grace=0.0)

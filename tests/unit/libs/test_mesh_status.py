@@ -52,7 +52,8 @@ def test_programs_get_all_of_it() -> None:
 
 
 @pytest.mark.parametrize(("language", "heading"), [("vi", "Tiến trình"), ("en", "Process")])
-def test_people_get_a_row_a_process(language: str, heading: str) -> None:
+def test_people_get_a_row_a_process(language: str, heading: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)  # no terminal's width: whole rows
     out = io.StringIO()
     render(status(serving=False), Output(Words(language), as_json=False, out=out))  # type: ignore[arg-type]
     lines = out.getvalue().splitlines()

@@ -351,8 +351,8 @@ async def test_channels_are_an_address_book(site: Site, authority: Authority) ->
 async def test_two_servers_cannot_share_a_port(site: Site, contract: Contract, authority: Authority) -> None:
     from lienthong.rpc.server import build_server
 
-    with pytest.raises(InvalidArgument) as refused:
+    with pytest.raises(FailedPrecondition) as refused:
         await build_server(
             authority.issue(ROUTING), f"127.0.0.1:{site.server.port}", [], node=NODE, trust_domain=DOMAIN
         )
-    assert refused.value.reason == "SETTINGS_INVALID"
+    assert refused.value.reason == "PORT_TAKEN"
