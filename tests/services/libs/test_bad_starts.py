@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 import yaml
+from lienthong import preflight
 from lienthong.clock import FakeClock, SystemClock
 from lienthong.errors import DomainError, FailedPrecondition
 from lienthong.pki.testing import TestAuthority
@@ -160,6 +161,16 @@ async def test_a_database_of_an_older_version_is_named(start: Start) -> None:
     said = start.run()
     assert "lienthong: SCHEMA_OUTDATED: " in said
     assert "migrate first" in said
+
+
+async def test_a_server_that_is_too_old_is_told(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    # No PostgreSQL 14 at hand: so this one counts as too old.
+    monkeypatch.setattr(preflight, "OLDEST_POSTGRES", 990_000)
+    url = start.settings["storage"]["database"]["url"]
+    with pytest.raises(FailedPrecondition) as refused:
+        await open_database(DatabaseSettings(url=url), SystemClock(), application_name="test")
+    assert refused.value.reason == "DATABASE_TOO_OLD"
+    assert "99 or newer" in refused.value.message
 
 
 @pytest.mark.parametrize(("seconds", "side"), [(61, "ahead of"), (-61, "behind")])
