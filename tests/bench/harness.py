@@ -75,5 +75,7 @@ def percentile(values: Sequence[float], percent: int) -> float:
 def _figure(value: float | None) -> str:
     if value is None:
         return ""
+    if 0 < abs(value) < 0.1:
+        return f"{value:.2g}"
     digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 3
     return f"{value:,.{digits}f}"
