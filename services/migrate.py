@@ -18,15 +18,14 @@ import importlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import asyncpg
 from lienthong import migrations
+from lienthong.advice import explain
 from lienthong.errors import DomainError, InvalidArgument
-from lienthong.settings import DatabaseSettings, load
-
-SERVICES: Final = ("registry", "signing", "routing", "storage", "reporting")
+from lienthong.settings import SERVICES, DatabaseSettings, load
 
 
 def package_of(service: str) -> str:
@@ -142,7 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         else:
             asyncio.run(_templates(_urls(chosen.templates)) if chosen.templates else migrate_node())
     except DomainError as error:
-        sys.exit(f"lienthong: {error}")
+        sys.exit(f"lienthong: {explain(error)}")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ request id stay the same, so the parent repeats its first answer.
 
 from __future__ import annotations
 
-import os
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,8 +26,9 @@ from lienthong.client.connection import Connection
 from lienthong.clock import Clock, SystemClock
 from lienthong.envelope import SNAPSHOT_DOMAIN, check_signature
 from lienthong.errors import InvalidArgument, PermissionDenied
+from lienthong.files import write_whole
 from lienthong.pki.identity import Identity, Kind
-from lienthong.pki.issuing import Issued, load_key, write_private
+from lienthong.pki.issuing import Issued, load_key, write_private, write_public
 from lienthong.pki.requests import certificate_request
 from lienthong.pki.trust import TrustStore
 from lienthong.pki.usage import TRANSPORT_USAGES
@@ -63,7 +63,7 @@ class Token(Section):
     def write(self, file: Path) -> None:
         """Write it for its owner alone."""
         text = yaml.safe_dump(self.model_dump(), allow_unicode=True, sort_keys=False)
-        _replace(file, text.encode(), mode=0o600)
+        write_whole(file, text.encode(), mode=0o600)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,7 @@ def _request(folder: Path, identity: Identity) -> bytes:
         files = Issued(folder)
         if not files.key_path.exists():
             write_private(files.key_path, ec.generate_private_key(ec.SECP256R1()))
-        _replace(kept, certificate_request(load_key(files.key_path), identity))
+        write_whole(kept, certificate_request(load_key(files.key_path), identity))
     return kept.read_bytes()
 
 
@@ -136,9 +136,8 @@ def _keep(files: Issued, chain: bytes) -> None:
     certificates = x509.load_pem_x509_certificates(chain)
     if certificates[0].public_key() != files.key().public_key():
         raise PermissionDenied("KEY_CERTIFICATE_MISMATCH", "the certificate is for another key")
-    files.chain_path.write_bytes(chain)
-    end = b"-----END CERTIFICATE-----\n"
-    files.certificate_path.write_bytes(chain[: chain.index(end) + len(end)])
+    write_whole(files.chain_path, chain)
+    write_public(files.certificate_path, certificates[0])
 
 
 def _verified(
@@ -156,14 +155,3 @@ def _verified(
             "SNAPSHOT_INVALID", "the directory is signed by another node", signer=signer.uri
         )
     return enrolment_pb2.DirectorySnapshot.FromString(payload)
-
-
-def _replace(file: Path, content: bytes, mode: int = 0o644) -> None:
-    """Write a file whole or not at all, durable when this returns, of this mode whatever was there."""
-    beside = file.with_name(f".{file.name}.new")
-    beside.unlink(missing_ok=True)
-    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as output:
-        output.write(content)
-        output.flush()
-        os.fsync(output.fileno())
-    beside.replace(file)

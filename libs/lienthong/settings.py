@@ -29,6 +29,8 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 PREFIX: Final = "LIENTHONG_"
 FILE_VARIABLE: Final = "LIENTHONG_SETTINGS"
+SERVICES: Final = ("registry", "signing", "routing", "storage", "reporting")
+"""The five of a node; a process is one of them, or `node`: all in one."""
 # Read by other parts of the system than settings classes.
 _OTHER_VARIABLES: Final = frozenset(
     {"LIENTHONG_POSTGRES_URL", "LIENTHONG_PROFILE", "LIENTHONG_PROFILES", "LIENTHONG_LANGUAGE", FILE_VARIABLE}
@@ -81,7 +83,7 @@ class NodeSettings(BaseSettings):
 
     node: NodeCode
     trust_domain: TrustDomain
-    service: str = Field(default="node", pattern="^(node|registry|signing|routing|storage|reporting)$")
+    service: str = Field(default="node", pattern=f"^(node|{'|'.join(SERVICES)})$")
     tls: TlsSettings
     listen: str = "127.0.0.1:0"
     # Where probes that know no TLS (Kubernetes' own) ask for health, and for nothing else; None: nowhere.

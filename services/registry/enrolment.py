@@ -25,6 +25,7 @@ from lienthong.ids import parse_id
 from lienthong.pki.keys import SigningKey
 from lienthong.pki.requests import Issuers, grant
 from lienthong.registry.v1 import directory_pb2, enrolment_pb2
+from lienthong.settings import SERVICES
 from lienthong.times import to_timestamp
 from lienthong.types.v1 import envelope_pb2
 
@@ -35,7 +36,6 @@ from services.registry.import_rules import NodeRow, OrganizationRow, merged
 
 LIFETIME: Final = timedelta(days=1)
 MAX_LIFETIME: Final = timedelta(days=30)
-SERVICES: Final = ("node", "registry", "signing", "routing", "storage", "reporting")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,8 @@ class Enrolment:
         now: datetime,
     ) -> enrolment_pb2.EnrolNodeResponse:
         code = content.node.node
-        allowed = {f"node/{code}", f"org/{code}", *(f"node/{code}/{service}" for service in SERVICES)}
+        processes = (f"node/{code}/{service}" for service in ("node", *SERVICES))
+        allowed = {f"node/{code}", f"org/{code}", *processes}
         chain = parent.document_chain
         return enrolment_pb2.EnrolNodeResponse(
             node=content.node,

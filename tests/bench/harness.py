@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
+from lienthong.files import write_whole
 from rich.console import Console
 from rich.table import Table
 
@@ -56,9 +57,8 @@ def append(results: Sequence[Result], file: Path) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     known = json.loads(file.read_text()) if file.exists() else []
     lines = [{**asdict(result), "ratio": result.ratio} for result in results]
-    beside = file.with_suffix(".new")
-    beside.write_text(json.dumps([*known, *lines], indent=1, ensure_ascii=False) + "\n")
-    beside.replace(file)
+    text = json.dumps([*known, *lines], indent=1, ensure_ascii=False) + "\n"
+    write_whole(file, text.encode(), durable=False)
 
 
 def machine() -> str:

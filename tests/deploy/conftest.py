@@ -21,9 +21,9 @@ from lienthong.mesh.node_settings import directory
 from lienthong.mesh.topology import Topology
 from lienthong.pki.issuing import Issued
 from lienthong.postgres import Postgres
+from lienthong.settings import SERVICES
 
 from k8s.check import REQUIRED, merged, read, render
-from services.migrate import SERVICES
 from tests.support.podman import build_image, missing
 from tests.support.pods import Cluster, yaml_bytes
 from tests.support.postgres import Databases

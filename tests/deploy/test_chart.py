@@ -9,10 +9,9 @@ from typing import Any
 
 import pytest
 import yaml
-from lienthong.settings import DatabaseSettings, load
+from lienthong.settings import SERVICES, DatabaseSettings, load
 
 from k8s.check import RELEASE, Case, Manifest, cases, main, render
-from services.migrate import SERVICES
 from services.node import NodeProcess
 from tests.support.chart import PROCESSES, of_kind, settings_file
 

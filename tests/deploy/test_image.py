@@ -14,9 +14,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from lienthong.client import MAIN, IssueHere
 from lienthong.client.agency import Submission
 from lienthong.clock import SystemClock
+from lienthong.settings import SERVICES
 from lienthong.types.v1 import document_pb2
 
-from services.migrate import SERVICES
 from tests.deploy.conftest import Site
 from tests.mesh.mail import NOTATION, PLACEMENTS, SAMPLES, document
 from tests.mesh.waiting import eventually

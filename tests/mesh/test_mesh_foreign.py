@@ -15,9 +15,9 @@ import pytest
 from lienthong.clock import SystemClock
 from lienthong.mesh.keys import issue_all
 from lienthong.mesh.layout import Layout
-from lienthong.mesh.parts import SERVICES
 from lienthong.mesh.topology import Topology
 from lienthong.postgres import EmbeddedPostgres
+from lienthong.settings import SERVICES
 
 from tests.support.mesh import operator
 from tests.support.standing import Standing, standing

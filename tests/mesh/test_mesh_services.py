@@ -13,11 +13,11 @@ from lienthong.client.agency import IssueHere
 from lienthong.errors import NotFound, PermissionDenied
 from lienthong.ids import new_id
 from lienthong.mesh import Mesh
-from lienthong.mesh.parts import SERVICES
 from lienthong.pki.identity import identity_of
 from lienthong.registry.v1 import register_pb2, register_pb2_grpc
 from lienthong.reporting.v1 import reporting_pb2
 from lienthong.rpc.client import Channels
+from lienthong.settings import SERVICES
 from lienthong.types.v1 import document_pb2
 
 from tests.mesh.mail import NOTATION, already_issued, document, leader_signed, sealed_letter

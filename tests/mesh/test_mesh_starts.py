@@ -16,6 +16,7 @@ import pytest
 from cryptography import x509
 from lienthong.errors import FailedPrecondition, InvalidArgument
 from lienthong.mesh import Mesh, Topology
+from lienthong.mesh.status import memory_of
 from lienthong.pki.identity import identity_of
 
 from tests.support.mesh import operator, processes_naming
@@ -102,9 +103,9 @@ def test_settings_hold_no_secret(mesh: Mesh) -> None:
 def test_idle_nodes_are_small(mesh: Mesh) -> None:
     """The house's promise is 200 MB after 60 s; a young process must not be above it either."""
     for node in mesh.topology.nodes:
-        rollup = Path(f"/proc/{mesh.pid(node.node)}/smaps_rollup").read_text()
-        pss = next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
-        assert pss < 200 * 1024, f"{node.node}: {pss} KiB"
+        pss = memory_of(mesh.pid(node.node))
+        assert pss is not None
+        assert pss < 200 * 1024**2, f"{node.node}: {pss} bytes"
 
 
 def test_a_mesh_is_never_started_over_another(mesh: Mesh) -> None:

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import yaml
+from lienthong.settings import SERVICES
 
 from k8s.check import RELEASE, Manifest
-from services.migrate import SERVICES
 from tests.support.chart import of_kind
 from tests.support.podman import container, podman
 

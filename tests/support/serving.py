@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from typing import Any
 import grpc
 from lienthong.app import App, serve
 from lienthong.clock import Clock, SystemClock
+from lienthong.mesh.ports import free_ports
 from lienthong.pki.issuing import Issued
 from lienthong.pki.keys import FileKey, load_signing_key
 from lienthong.pki.testing import TestAuthority
@@ -105,11 +105,5 @@ async def serving(
 
 def free_port() -> int:
     """A port of the loopback that nobody listens on, below those that the kernel gives to clients."""
-    while True:
-        port = random.SystemRandom().randrange(18_000, 32_000)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
+    [port] = free_ports(1, random.SystemRandom())
+    return port

@@ -94,9 +94,7 @@ def run(context: typer.Context, roles: Sequence[str], work: Work, *, organizatio
 
 async def _conduct(choice: Choice, roles: Sequence[str], work: Work, organization: str) -> int | None:
     from lienthong.cli.choosing import choose, profiles_file
-    from lienthong.client.connection import Connection
     from lienthong.client.profiles import Profiles
-    from lienthong.pki.trust import TrustStore
 
     profiles = Profiles.read(profiles_file(choice.profiles))
     wanted = choice.profile or os.environ.get("LIENTHONG_PROFILE") or None
@@ -107,11 +105,8 @@ async def _conduct(choice: Choice, roles: Sequence[str], work: Work, organizatio
     output = output_of(choice, profile.language)
     if name != (wanted or profiles.default):
         output.note(output.words("using_profile", name=name))
-    trust = TrustStore.load(profile.document_roots) if profile.document_roots else None
     try:
-        async with Connection(
-            profile.tls, profile.addresses, profile.node, trust=trust, patience=choice.patience
-        ) as connection:
+        async with profile.connect(patience=choice.patience) as connection:
             return await work(Session(name, profile, connection, output, output.words))
     except DomainError as error:
         print_refusal(error, output.words.language, as_json=choice.as_json)

@@ -15,9 +15,8 @@ from lienthong.errors import Aborted, DomainError, ResourceExhausted, Unavailabl
 from lienthong.ids import IdFactory, new_id
 from lienthong.pki.trust import TrustStore
 from lienthong.rpc.client import Channels
-from lienthong.settings import TlsSettings
+from lienthong.settings import SERVICES, TlsSettings
 
-SERVICES: Final = ("registry", "signing", "routing", "storage", "reporting")
 DEFAULT_PATIENCE: Final = 30.0
 
 _FIRST_DELAY: Final = 0.2

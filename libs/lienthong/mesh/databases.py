@@ -21,9 +21,8 @@ import asyncpg
 from lienthong import migrations
 from lienthong.db import Database
 from lienthong.errors import FailedPrecondition
-from lienthong.mesh.parts import SERVICES
 from lienthong.postgres import URL_VARIABLE, EmbeddedPostgres, ExternalPostgres, Postgres
-from lienthong.settings import DatabaseSettings
+from lienthong.settings import SERVICES, DatabaseSettings
 
 # One embedded server (200 connections) carries every node of a mesh: 27 a node at most, listeners included.
 POOL_SIZES: Final = {"registry": 5, "signing": 2, "routing": 8, "storage": 4, "reporting": 3}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
@@ -13,6 +12,7 @@ from typing import Final
 from cryptography.exceptions import UnsupportedAlgorithm
 from lienthong.clock import Clock
 from lienthong.errors import FailedPrecondition
+from lienthong.files import write_whole
 from lienthong.mesh.certificates import Needed, needed, served_keys, tsa_name
 from lienthong.mesh.layout import Layout, ProcessLayout
 from lienthong.mesh.parts import Mode, parts_of
@@ -125,16 +125,12 @@ def _copy_crls(layout: Layout, node: str) -> None:
 def _copy(files: Issued, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     for file in (files.certificate_path, files.chain_path, files.key_path):
-        _copy_file(file, folder / file.name, mode=0o600 if file == files.key_path else None)
+        _copy_file(file, folder / file.name, mode=0o600 if file == files.key_path else 0o644)
 
 
-def _copy_file(source: Path, target: Path, mode: int | None = None) -> None:
+def _copy_file(source: Path, target: Path, mode: int = 0o644) -> None:
     """Replace what differs, at once: a node that runs reads certificates and lists again when they change."""
     content = source.read_bytes()
     if target.exists() and target.read_bytes() == content:
         return
-    fresh = target.with_name(f".{target.name}.new")
-    fresh.unlink(missing_ok=True)
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode or 0o644), "wb") as file:
-        file.write(content)
-    fresh.replace(target)
+    write_whole(target, content, mode=mode, durable=False)

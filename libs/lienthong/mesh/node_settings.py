@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
+from lienthong.files import write_whole
 from lienthong.mesh.layout import Layout, NodeLayout
-from lienthong.mesh.parts import SERVICES, WHOLE, Mode, Part, parts_of
+from lienthong.mesh.parts import WHOLE, Mode, Part, parts_of
 from lienthong.mesh.ports import NodePorts
 from lienthong.mesh.topology import Topology
+from lienthong.settings import SERVICES
 
 # Gives the database section of a service; the path is where its password goes.
 DatabaseSection = Callable[[str, str, Path], dict[str, Any]]
@@ -154,9 +155,4 @@ def directory(topology: Topology) -> dict[str, list[dict[str, Any]]]:
 
 def write_yaml(path: Path, content: Mapping[str, Any]) -> None:
     """A YAML file that people can read, replaced at once: a power cut leaves the old one or the new."""
-    fresh = path.with_name(f".{path.name}.new")
-    with fresh.open("w", encoding="utf-8") as file:
-        yaml.safe_dump(dict(content), file, allow_unicode=True, sort_keys=False)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
+    write_whole(path, yaml.safe_dump(dict(content), allow_unicode=True, sort_keys=False).encode())

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-SERVICES: Final = ("registry", "signing", "routing", "storage", "reporting")
+from lienthong.settings import SERVICES
+
 WHOLE: Final = "node"
 
 Mode = Literal["node", "services"]

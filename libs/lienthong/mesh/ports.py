@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from lienthong.errors import Unavailable
-from lienthong.mesh.parts import SERVICES, Mode
+from lienthong.mesh.parts import Mode
+from lienthong.settings import SERVICES
 
 HOST: Final = "127.0.0.1"
 

@@ -9,6 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 
 import yaml
+from lienthong.files import write_whole
 from lienthong.settings import Section
 from pydantic import Field, ValidationError
 
@@ -65,10 +66,8 @@ class MeshState(Section):
 
     def write(self, file: Path) -> None:
         """Replace the file at once, so that readers never see half of it."""
-        fresh = file.with_name(f".{file.name}.new")
         content = self.model_dump(mode="json", exclude_none=True)
-        fresh.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
-        fresh.replace(file)
+        write_whole(file, yaml.safe_dump(content, sort_keys=False).encode(), durable=False)
 
 
 class MeshLock:

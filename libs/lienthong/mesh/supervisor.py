@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from lienthong import telemetry
+from lienthong.advice import explain
 from lienthong.clock import Clock, SystemClock
 from lienthong.errors import DomainError, FailedPrecondition
 from lienthong.mesh.crew import Crew
@@ -202,7 +203,7 @@ def main() -> None:
     try:
         keep(folder)
     except DomainError as error:
-        sys.exit(f"lienthong: {error}")
+        sys.exit(f"lienthong: {explain(error)}")
     finally:
         with contextlib.suppress(OSError):
             lock.release()

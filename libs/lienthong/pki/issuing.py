@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -17,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 from cryptography.x509.oid import NameOID, ObjectIdentifier
+from lienthong.files import write_whole
 from lienthong.pki.usage import key_usage
 
 KeyPair = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
@@ -172,18 +172,6 @@ def write_private(path: Path, key: KeyPair, *, durable: bool = True) -> None:
     """PKCS#8, readable by the owner from the first moment that the file exists."""
     content = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     write_whole(path, content, mode=0o600, durable=durable)
-
-
-def write_whole(path: Path, content: bytes, *, mode: int = 0o644, durable: bool = True) -> None:
-    """Replace a file at once. One that is not `durable` may be left empty by a power cut."""
-    fresh = path.with_name(f".{path.name}.new")
-    fresh.unlink(missing_ok=True)
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-        file.write(content)
-        if durable:
-            file.flush()
-            os.fsync(file.fileno())
-    fresh.replace(path)
 
 
 def _builder(

@@ -20,6 +20,7 @@ from typing import TypedDict, Unpack
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from lienthong.clock import Clock
+from lienthong.files import write_whole
 from lienthong.pki import usage
 from lienthong.pki.identity import STANDALONE, Identity, Kind
 from lienthong.pki.issuing import (
@@ -34,7 +35,6 @@ from lienthong.pki.issuing import (
     revocation_list,
     write_private,
     write_public,
-    write_whole,
 )
 
 LIFETIME = timedelta(days=825)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from services.signing.settings import AuthoritySettings, SigningSettings
 from tests.services.signing import wire
 from tests.support.documents import PLACEMENTS, letter
 from tests.support.postgres import Databases
-from tests.support.serving import Pki, serving
+from tests.support.serving import Pki, free_port, serving
 
 NODE = "H01"
 AGENCY, AGENCY_NAME = "H01.15", "Cơ quan Mẫu Trung ương"
@@ -91,12 +90,6 @@ class Site:
         channel = self.pki.channel(who, NODE, self.address)
         self.stack.push_async_callback(channel.close)
         return channel
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture

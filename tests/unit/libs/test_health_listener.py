@@ -20,6 +20,7 @@ from lienthong.rpc.health import Health, answering_probes
 from lienthong.rpc.server import Server
 from lienthong.settings import NodeSettings
 
+from tests.support.serving import free_port
 from tests.unit.libs.rpc_support import DOMAIN, NODE, Authority
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -58,12 +59,6 @@ async def ask(address: str, service: str = "") -> int:
         stub: Any = health_pb2_grpc.HealthStub(channel)
         answer = await stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=5)
         return int(answer.status)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @asynccontextmanager

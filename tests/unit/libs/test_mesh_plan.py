@@ -9,10 +9,11 @@ import yaml
 from lienthong.errors import FailedPrecondition, InvalidArgument
 from lienthong.mesh.directory_news import mark_imported, news, write_news
 from lienthong.mesh.layout import NodeLayout
-from lienthong.mesh.parts import SERVICES, Mode, Part, parts_of
+from lienthong.mesh.parts import Mode, Part, parts_of
 from lienthong.mesh.plan import Plan, new_plan
 from lienthong.mesh.ports import assign
 from lienthong.mesh.topology import Node, Organization, Topology
+from lienthong.settings import SERVICES
 
 RNG = random.Random(1)
 OLD = Topology.named("three-tiers")

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 from lienthong.clock import FakeClock
 from lienthong.errors import FailedPrecondition
+from lienthong.files import write_whole
 from lienthong.mesh.keys import issue_all, issue_lacking
 from lienthong.mesh.layout import Layout
 from lienthong.mesh.pki_check import check_pki
 from lienthong.mesh.topology import Topology
-from lienthong.pki.issuing import Issued, write_private, write_whole
+from lienthong.pki.issuing import Issued, write_private
 from lienthong.pki.testing import new_p256
 from lienthong.postgres import _serves
 
