@@ -18,19 +18,21 @@ from lienthong.pki.trust import MAX_CHAIN, TrustStore
 from lienthong.pki.usage import DOCUMENT_USAGES
 from pyhanko.sign.ades.asn1_util import register_cms_attribute
 from pyhanko.sign.general import SignedDataCerts, extract_certificate_info, find_cms_attribute_iter
-from pyhanko.sign.validation.generic_cms import extract_self_reported_ts, validate_sig_integrity
+from pyhanko.sign.validation.generic_cms import extract_self_reported_ts
 
+from services.signing.cms_integrity import STRONG, flaws, is_strong
 from services.signing.domain import (
     IssueMark,
-    Level,
     Reason,
     SignatureReport,
     SignatureRole,
     ValidationReport,
     Verdict,
+    level_of,
     lowest_level,
     parse_issue_statement,
     role_of,
+    unreadable_signature,
 )
 from services.signing.timestamp_token import imprint_algorithm, verify_token
 
@@ -38,7 +40,6 @@ _log: Final = logging.getLogger(__name__)
 
 CONTENT_HINTS: Final = "content_hints"
 _DIGEST: Final = "sha256"
-_STRONG: Final = frozenset({"sha256", "sha384", "sha512"})
 _TOKEN: Final = "signature_time_stamp_token"  # noqa: S105  (the name of an attribute)
 _CERTIFICATE: Final = "signing_certificate_v2"
 _ORGANIZATION_IDENTIFIER: Final = "organization_identifier"
@@ -98,11 +99,11 @@ class DetachedJudge:
                 raise _Malformed("too large")
             return self._report(sha256, signed_data(cms.ContentInfo.load(der, strict=True)), place)
         except _Malformed:
-            return _Judged(_unreadable(place))
+            return _Judged(unreadable_signature(place))
         except Exception as error:
             # asn1crypto and pyHanko parse lazily: hostile DER surfaces as almost any exception, anywhere.
             _log.info("a detached signature cannot be read", extra={"cause": type(error).__name__})
-            return _Judged(_unreadable(place))
+            return _Judged(unreadable_signature(place))
 
     def _report(self, sha256: bytes, signed: cms.SignedData, place: str) -> _Judged:
         [signer] = signed["signer_infos"]
@@ -121,7 +122,7 @@ class DetachedJudge:
             signer_name=str(names.get("common_name", "")),
             organization=organization or str(names.get(_ORGANIZATION_IDENTIFIER, "")),
             certificate_fingerprint=hashlib.sha256(certificate.dump()).hexdigest(),
-            level=_level(reasons, stamped),
+            level=level_of(stamped, sound=not reasons),
             signing_time=extract_self_reported_ts(signer),
             timestamp_time=stamped,
             verdict=Verdict.INVALID if reasons else Verdict.VALID,
@@ -174,35 +175,19 @@ def signed_data(content: cms.ContentInfo) -> cms.SignedData:
 
 
 def _integrity(signer: cms.SignerInfo, certificate: asn1_x509.Certificate, sha256: bytes) -> list[Reason]:
-    if not _strong(signer):
+    if not is_strong(signer):
         return [Reason.ALGORITHM_WEAK]
     if signer["digest_algorithm"]["algorithm"].native != _DIGEST:
         return [Reason.DIGEST_MISMATCH]  # whoever hashed the file gave SHA-256: nothing else can be compared
     # First, on the bytes as they came: asn1crypto may encode attributes anew that were looked into.
-    intact, valid = validate_sig_integrity(signer, certificate, "data", sha256)
+    found = flaws(signer, certificate, sha256)
     # EN 319 122-1, table 1: without it a certificate with the same key could be put in the signer's place.
     bound = list(find_cms_attribute_iter(signer["signed_attrs"], _CERTIFICATE))
     if len(bound) != 1:
         raise _Malformed("the certificate is not bound")
-    if bound[0]["certs"][0]["hash_algorithm"]["algorithm"].native not in _STRONG:
+    if bound[0]["certs"][0]["hash_algorithm"]["algorithm"].native not in STRONG:
         return [Reason.ALGORITHM_WEAK]
-    return [*([] if intact else [Reason.DIGEST_MISMATCH]), *([] if valid else [Reason.SIGNATURE_BROKEN])]
-
-
-def _strong(signer: cms.SignerInfo) -> bool:
-    """SHA-1 and MD5 are refused in the digest as in the signature algorithm, where that names one."""
-    method = signer["signature_algorithm"]
-    digests = {str(signer["digest_algorithm"]["algorithm"].native)}
-    if method["algorithm"].native != "rsassa_pkcs1v15":
-        digests.add(str(method.hash_algo))
-    return digests <= _STRONG
-
-
-def _level(reasons: list[Reason], stamped: dt.datetime | None) -> Level:
-    """B-LT and above are for archives; a document on its way is judged as B-B or B-T."""
-    if reasons:
-        return Level.NONE
-    return Level.B_B if stamped is None else Level.B_T
+    return found
 
 
 def _mark(signer: cms.SignerInfo) -> IssueMark | None:
@@ -219,18 +204,3 @@ def _marked(report: ValidationReport, judged: Sequence[_Judged]) -> ValidationRe
     if mark is None:
         return report
     return replace(report, number=printed_number(mark.number), notation=mark.notation, date=mark.date)
-
-
-def _unreadable(place: str) -> SignatureReport:
-    return SignatureReport(
-        place,
-        SignatureRole.OTHER,
-        "",
-        "",
-        "",
-        Level.NONE,
-        None,
-        None,
-        Verdict.INVALID,
-        (Reason.SIGNATURE_MALFORMED,),
-    )

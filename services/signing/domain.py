@@ -127,6 +127,22 @@ def lowest_level(signatures: Iterable[SignatureReport]) -> Level:
     return min((signature.level for signature in signatures), default=Level.NONE)
 
 
+def level_of(stamped: dt.datetime | None, *, sound: bool) -> Level:
+    """B-LT and above are for archives; a document on its way is judged as B-B or B-T."""
+    if not sound:
+        return Level.NONE
+    return Level.B_T if stamped is not None else Level.B_B
+
+
+def unreadable_signature(
+    place: str, reasons: tuple[Reason, ...] = (Reason.SIGNATURE_MALFORMED,)
+) -> SignatureReport:
+    """The report on a signature that cannot be parsed."""
+    return SignatureReport(
+        place, SignatureRole.OTHER, "", "", "", Level.NONE, None, None, Verdict.INVALID, reasons
+    )
+
+
 class Timestamper(Protocol):
     """Gives RFC 3161 tokens; may take minutes in production, so it is never called under a lock."""
 

@@ -16,7 +16,15 @@ from lienthong.pki.trust import TrustStore
 from lienthong.pki.usage import DOCUMENT_USAGES
 from lxml import etree
 
-from services.signing.domain import Level, Reason, SignatureReport, SignatureRole, Verdict, role_of
+from services.signing.domain import (
+    Reason,
+    SignatureReport,
+    SignatureRole,
+    Verdict,
+    level_of,
+    role_of,
+    unreadable_signature,
+)
 from services.signing.ooxml import core, names, xades
 from services.signing.ooxml.coverage import compare
 from services.signing.ooxml.findings import Finding, reasons_of, worst
@@ -63,7 +71,8 @@ class Judge:
         notes = _Notes(part)
         opened = notes.attempt(lambda: core.open_signature(package, part))
         if opened is None:
-            return Judged(_unreadable(part, notes), tuple(notes.findings))
+            report = unreadable_signature(part, reasons_of(notes.findings))
+            return Judged(report, tuple(notes.findings))
         notes.attempt(lambda: notes.findings.extend(compare(package, found, opened.manifest)))
         stamped = self._stamped(opened, notes)
         role, organization = self._signer(opened, stamped or self._clock.now(), notes)
@@ -76,7 +85,7 @@ class Judge:
             signer_name=str(titles[0].value) if titles else "",
             organization=organization,
             certificate_fingerprint=hashlib.sha256(_der(opened.certificate)).hexdigest(),
-            level=_level(opened, stamped, verdict),
+            level=level_of(stamped, sound=verdict is not Verdict.INVALID and opened.properties is not None),
             signing_time=_signing_time(opened.properties),
             timestamp_time=stamped,
             verdict=verdict,
@@ -138,20 +147,6 @@ def finding_of(error: Exception, part: str = "") -> Finding:
     known = Reason.__members__.get(error.reason)
     reason = known or _REASON_OF.get(error.reason, Reason.SIGNATURE_MALFORMED)
     return Finding(reason, error.metadata.get("part", part), error.message)
-
-
-def _unreadable(part: str, notes: _Notes) -> SignatureReport:
-    reasons = reasons_of(notes.findings)
-    return SignatureReport(
-        part, SignatureRole.OTHER, "", "", "", Level.NONE, None, None, Verdict.INVALID, reasons
-    )
-
-
-def _level(opened: core.OpenedSignature, stamped: datetime | None, verdict: Verdict) -> Level:
-    """B-LT and above are for archives; a document on its way is judged as B-B or B-T."""
-    if verdict is Verdict.INVALID or opened.properties is None:
-        return Level.NONE
-    return Level.B_T if stamped is not None else Level.B_B
 
 
 def _signing_time(properties: etree._Element | None) -> datetime | None:

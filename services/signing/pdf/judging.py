@@ -11,14 +11,14 @@ from lienthong.clock import Clock
 from lienthong.errors import DomainError
 from lienthong.pki.trust import TrustStore
 from lienthong.pki.usage import DOCUMENT_USAGES
-from pyhanko.sign.validation.generic_cms import get_signing_cert_attr, validate_sig_integrity
+from pyhanko.sign.validation.generic_cms import get_signing_cert_attr
 from pyhanko.sign.validation.pdf_embedded import EmbeddedPdfSignature
 
-from services.signing.domain import Level, Reason, SignatureReport, SignatureRole, Verdict, role_of
+from services.signing.cms_integrity import STRONG, flaws, is_strong
+from services.signing.domain import Reason, SignatureReport, SignatureRole, Verdict, level_of, role_of
 from services.signing.pdf.opening import entry
 from services.signing.timestamp_token import verify_token
 
-_STRONG: Final = frozenset({"sha256", "sha384", "sha512"})
 _SUBFILTERS: Final = frozenset({"/ETSI.CAdES.detached", "/adbe.pkcs7.detached"})
 _TOKEN: Final = "signature_time_stamp_token"  # noqa: S105  (the name of an attribute)
 _ORGANIZATION_IDENTIFIER: Final = "organization_identifier"
@@ -69,7 +69,7 @@ class Judge:
             signer_name=str(certificate.subject.native.get("common_name", "")),
             organization=organization,
             certificate_fingerprint=hashlib.sha256(certificate.dump()).hexdigest(),
-            level=_level(reasons, stamp),
+            level=level_of(stamp.time, sound=not reasons),
             signing_time=signature.self_reported_timestamp,
             timestamp_time=stamp.time,
             verdict=Verdict.INVALID if reasons else Verdict.VALID,
@@ -94,22 +94,6 @@ class Judge:
             return _Stamp(reason=Reason.TIMESTAMP_INVALID)
 
 
-def unreadable(name: str) -> SignatureReport:
-    """The report on a signature that cannot be parsed."""
-    return SignatureReport(
-        str(name),
-        SignatureRole.OTHER,
-        "",
-        "",
-        "",
-        Level.NONE,
-        None,
-        None,
-        Verdict.INVALID,
-        (Reason.SIGNATURE_MALFORMED,),
-    )
-
-
 def _integrity(signature: EmbeddedPdfSignature, certificate: asn1_x509.Certificate) -> list[Reason]:
     info = signature.signer_info
     content = signature.signed_data["encap_content_info"]
@@ -122,31 +106,14 @@ def _integrity(signature: EmbeddedPdfSignature, certificate: asn1_x509.Certifica
         and signature.sig_object["/SubFilter"] != "/adbe.pkcs7.detached"
     ):
         return [Reason.SIGNATURE_MALFORMED]  # PAdES binds the certificate: EN 319 142-1 table 1
-    if not _strong(info):
+    if not is_strong(info):
         return [Reason.ALGORITHM_WEAK]
-    intact, valid = validate_sig_integrity(info, certificate, "data", signature.compute_digest())
-    return [*([] if intact else [Reason.DIGEST_MISMATCH]), *([] if valid else [Reason.SIGNATURE_BROKEN])]
-
-
-def _strong(info: cms.SignerInfo) -> bool:
-    """SHA-1 and MD5 are refused in the digest as in the signature algorithm, where that names one."""
-    method = info["signature_algorithm"]
-    digests = {str(info["digest_algorithm"]["algorithm"].native)}
-    if method["algorithm"].native != "rsassa_pkcs1v15":
-        digests.add(str(method.hash_algo))
-    return digests <= _STRONG
+    return flaws(info, certificate, signature.compute_digest())
 
 
 def _imprint_algorithm(token: cms.ContentInfo) -> str:
     inner = token["content"]["encap_content_info"]["content"].parsed
     algorithm = str(inner["message_imprint"]["hash_algorithm"]["algorithm"].native)
-    if algorithm not in _STRONG:
+    if algorithm not in STRONG:
         raise ValueError(algorithm)
     return algorithm
-
-
-def _level(reasons: list[Reason], stamp: _Stamp) -> Level:
-    """B-LT and above are for archives; a document on its way is judged as B-B or B-T."""
-    if reasons:
-        return Level.NONE
-    return Level.B_T if stamp.time is not None else Level.B_B

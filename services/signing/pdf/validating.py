@@ -35,8 +35,9 @@ from services.signing.domain import (
     parse_issue_statement,
     parse_printed_date,
     split_number,
+    unreadable_signature,
 )
-from services.signing.pdf.judging import Judge, unreadable
+from services.signing.pdf.judging import Judge
 from services.signing.pdf.opening import (
     DEFAULT_LIMITS,
     HOSTILE_INPUT,
@@ -102,14 +103,14 @@ class Validator:
 
     def _one(self, embedded: EmbeddedPdfSignature | None, name: str, signature_fields: set[str]) -> _Found:
         if embedded is None:
-            return _Found(None, unreadable(name))
+            return _Found(None, unreadable_signature(str(name)))
         try:
             embedded.compute_integrity_info()
             report = self._judge.report(embedded)
             covers_all = embedded.evaluate_signature_coverage() is SignatureCoverageLevel.ENTIRE_FILE
             reasons = _changes(embedded, report.role, signature_fields)
         except HOSTILE_INPUT:
-            return _Found(None, unreadable(name))
+            return _Found(None, unreadable_signature(str(name)))
         if reasons:
             report = replace(report, verdict=Verdict.INVALID, reasons=(*report.reasons, *reasons))
         return _Found(embedded, report, covers_all)
