@@ -125,7 +125,7 @@ class BlobServiceServicer:
 
     def VerifyBlobs(self, request, context):
         """Compares what is recorded with what is there, in the order of the digests, and streams each difference; then closes with the counts.
-        Operators and auditors. Read only: it mends nothing. Errors: UNAVAILABLE BLOBS_UNREADABLE.
+        Operators and auditors. Read only: it mends nothing. Errors: UNAVAILABLE BLOBS_UNREADABLE; RESOURCE_EXHAUSTED STORAGE_BUSY where one runs already.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

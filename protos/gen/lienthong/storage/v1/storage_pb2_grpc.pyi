@@ -61,7 +61,7 @@ class BlobServiceStub:
     """
     VerifyBlobs: _grpc.UnaryStreamMultiCallable[_storage_pb2.VerifyBlobsRequest, _storage_pb2.VerifyBlobsResponse]
     """Compares what is recorded with what is there, in the order of the digests, and streams each difference; then closes with the counts.
-    Operators and auditors. Read only: it mends nothing. Errors: UNAVAILABLE BLOBS_UNREADABLE.
+    Operators and auditors. Read only: it mends nothing. Errors: UNAVAILABLE BLOBS_UNREADABLE; RESOURCE_EXHAUSTED STORAGE_BUSY where one runs already.
     """
     ReleaseHolds: _grpc.UnaryUnaryMultiCallable[_storage_pb2.ReleaseHoldsRequest, _storage_pb2.ReleaseHoldsResponse]
     """Ends the holds of holders. Routing of the same node, through its outbox. Idempotent."""
@@ -99,7 +99,7 @@ class BlobServiceAsyncStub(BlobServiceStub):
     """
     VerifyBlobs: _aio.UnaryStreamMultiCallable[_storage_pb2.VerifyBlobsRequest, _storage_pb2.VerifyBlobsResponse]  # type: ignore[assignment]
     """Compares what is recorded with what is there, in the order of the digests, and streams each difference; then closes with the counts.
-    Operators and auditors. Read only: it mends nothing. Errors: UNAVAILABLE BLOBS_UNREADABLE.
+    Operators and auditors. Read only: it mends nothing. Errors: UNAVAILABLE BLOBS_UNREADABLE; RESOURCE_EXHAUSTED STORAGE_BUSY where one runs already.
     """
     ReleaseHolds: _aio.UnaryUnaryMultiCallable[_storage_pb2.ReleaseHoldsRequest, _storage_pb2.ReleaseHoldsResponse]  # type: ignore[assignment]
     """Ends the holds of holders. Routing of the same node, through its outbox. Idempotent."""
@@ -170,7 +170,7 @@ class BlobServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_storage_pb2.VerifyBlobsResponse], _abc.AsyncIterator[_storage_pb2.VerifyBlobsResponse]]:
         """Compares what is recorded with what is there, in the order of the digests, and streams each difference; then closes with the counts.
-        Operators and auditors. Read only: it mends nothing. Errors: UNAVAILABLE BLOBS_UNREADABLE.
+        Operators and auditors. Read only: it mends nothing. Errors: UNAVAILABLE BLOBS_UNREADABLE; RESOURCE_EXHAUSTED STORAGE_BUSY where one runs already.
         """
 
     @_abc_1.abstractmethod
